@@ -1,0 +1,26 @@
+/* The hub: one thread that owns every open event stream. A stream's state is its cursor and the
+ * tail of a half-written frame. See design.md "Streams". */
+#ifndef VX_HUB_H
+#define VX_HUB_H
+
+#include "handlers/http.h"
+#include "handlers/stream_spec.h"
+
+struct hub;
+
+/* Starts the thread with its own read connection. */
+enum vx_err hub_start(const struct app *app, struct hub **out);
+/* Takes over fd (a FastCGI connection on which the headers, the armed id and the preamble were
+ * already sent); request_id is the FastCGI one. Copies spec. The hub writes STDOUT and END_REQUEST
+ * records itself and closes fd at the end. On an error nothing is taken: fd and the reserved place
+ * stay the caller's. */
+enum vx_err hub_add(struct hub *hub, int fd, unsigned request_id, const struct stream_spec *spec);
+/* Checked before headers are sent: VX_OK, VX_ERR_STREAM_CAPACITY (all) or VX_ERR_RATE_LIMITED
+ * (this user). Reserves a place that hub_add() uses up or hub_unreserve() gives back. */
+enum vx_err hub_reserve(struct hub *hub, int64_t user_id);
+void hub_unreserve(struct hub *hub, int64_t user_id);
+/* Ends every stream with a jittered retry: line and END_REQUEST, joins the thread. */
+void hub_stop(struct hub *hub);
+unsigned hub_streams(struct hub *hub);
+
+#endif

@@ -1,0 +1,414 @@
+/* Transcript segments: the upsert of what a bot heard, with the events clients see of it, and the
+ * read. Sending the same batch again changes nothing and appends nothing, whatever the batch. */
+#include "lib/store_segments.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/json_scan.h"
+#include "lib/store_events.h"
+#include "lib/store_meeting_row.h"
+
+#define SCRATCH_MAX   (64u << 20)
+#define EPOCH_SECONDS 1e9 /* a start from here on is wall clock, not an offset */
+#define SHORTEST      0.001
+#define TIME_LIMIT    9e12 /* seconds; keeps milliseconds within what JSON readers hold exactly */
+
+#define SEGMENT_COLUMNS                                                                            \
+    "segment_id, start_s, end_s, text, language, speaker, speaker_key, source, completed,"         \
+    " absolute_start, absolute_end, words, confidence, changed"
+
+static enum vx_err segment_row(sqlite3_stmt *st, struct arena *a, struct segment *out)
+{
+    enum vx_err err = VX_OK;
+    *out = (struct segment){
+        .segment_id = sql_text(a, st, 0, &err),
+        .start = sqlite3_column_double(st, 1),
+        .end = sqlite3_column_double(st, 2),
+        .text = sql_text(a, st, 3, &err),
+        .language = sql_text(a, st, 4, &err),
+        .speaker = sql_text(a, st, 5, &err),
+        .speaker_key = sql_text(a, st, 6, &err),
+        .source = sql_text(a, st, 7, &err),
+        .completed = sqlite3_column_int64(st, 8) != 0,
+        .absolute_start = sql_text(a, st, 9, &err),
+        .absolute_end = sql_text(a, st, 10, &err),
+        .words = sql_text(a, st, 11, &err),
+        .has_confidence = sqlite3_column_type(st, 12) != SQLITE_NULL,
+        .confidence = sqlite3_column_double(st, 12),
+        .changed = sqlite3_column_int64(st, 13),
+    };
+    return err;
+}
+
+enum vx_err store_segments_read(struct store_conn *c, struct arena *a, int64_t meeting_id,
+                                struct segment **out, size_t *n)
+{
+    struct segment *v = NULL;
+    size_t used = 0, cap = 0;
+    sqlite3_stmt *st;
+    *out = NULL;
+    *n = 0;
+    enum vx_err err = sql_begin(c, &st,
+                                "SELECT " SEGMENT_COLUMNS " FROM segments WHERE meeting_id = ?"
+                                " ORDER BY start_s, id",
+                                "i", meeting_id);
+    if (err != VX_OK)
+        return err;
+    for (;;) {
+        bool row;
+        err = sql_step(c, st, &row);
+        if (err != VX_OK || !row)
+            break;
+        if (used == cap) {
+            cap = cap == 0 ? 64 : cap * 2;
+            struct segment *wider = arena_alloc(a, cap * sizeof *wider);
+            if (wider == NULL) {
+                err = VX_ERR_NO_MEMORY;
+                break;
+            }
+            if (used > 0)
+                memcpy(wider, v, used * sizeof *v);
+            v = wider;
+        }
+        err = segment_row(st, a, &v[used++]);
+        if (err != VX_OK)
+            break;
+    }
+    sql_end(st);
+    if (err == VX_OK) {
+        *out = v;
+        *n = used;
+    }
+    return err;
+}
+
+/* ---- what one segment does to what is stored ---- */
+
+enum effect {
+    EFFECT_NONE,
+    EFFECT_INSERT,
+    EFFECT_SHOWN,  /* update that clients of the stream see */
+    EFFECT_HIDDEN, /* update of fields that are in no event */
+    EFFECT_WITHDRAW
+};
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Equality as SQLite stored it: -0.0 and 0.0 are one value, NaN never gets here. */
+static bool same_number(double a, double b)
+{
+    return !(a < b) && !(b < a);
+}
+
+static bool is_blank(const char *s)
+{
+    return s[strspn(s, " \t\r\n\f\v")] == '\0';
+}
+
+static bool is_chat(const struct segment *s)
+{
+    return s->source != NULL && strcmp(s->source, "chat") == 0;
+}
+
+/* old NULL: nothing is stored under this id. s has its times in order. */
+static enum effect segment_effect(const struct segment *old, const struct segment *s)
+{
+    if (s->completed && s->end - s->start < SHORTEST && !is_chat(s))
+        return EFFECT_NONE;
+    if (is_blank(s->text)) /* a draft taken back; what is confirmed stays */
+        return old != NULL && !old->completed ? EFFECT_WITHDRAW : EFFECT_NONE;
+    if (old == NULL)
+        return EFFECT_INSERT;
+    if (old->completed && !s->completed)
+        return EFFECT_NONE;
+    if (old->completed != s->completed || !same_text(old->text, s->text) ||
+        !same_text(old->speaker, s->speaker) || !same_number(old->start, s->start))
+        return EFFECT_SHOWN;
+    if (!same_number(old->end, s->end) || !same_text(old->language, s->language) ||
+        !same_text(old->speaker_key, s->speaker_key) || !same_text(old->source, s->source) ||
+        !same_text(old->absolute_start, s->absolute_start) ||
+        !same_text(old->absolute_end, s->absolute_end) || !same_text(old->words, s->words) ||
+        old->has_confidence != s->has_confidence ||
+        (s->has_confidence && !same_number(old->confidence, s->confidence)))
+        return EFFECT_HIDDEN;
+    return EFFECT_NONE;
+}
+
+static struct segment in_order(const struct segment *s)
+{
+    struct segment t = *s;
+    if (t.end < t.start) {
+        t.start = s->end;
+        t.end = s->start;
+    }
+    if (t.text == NULL)
+        t.text = "";
+    return t;
+}
+
+/* ---- ingest ---- */
+
+struct ingest_job {
+    struct arena *scratch;
+    int64_t meeting_id, base_ms;
+    const struct segment *seg;
+    size_t n;
+    const char *const *retract_ids;
+    size_t n_retract;
+    struct ingest_result *out;
+    char topic[64];
+    bool *idle; /* idle[i]: the batch as a whole leaves this segment as it is stored */
+};
+
+static enum vx_err ingest_find(struct store_conn *w, struct ingest_job *j, const char *id,
+                               struct segment *out, bool *found)
+{
+    sqlite3_stmt *st;
+    enum vx_err err = sql_begin(w, &st,
+                                "SELECT " SEGMENT_COLUMNS " FROM segments"
+                                " WHERE meeting_id = ? AND segment_id = ?",
+                                "it", j->meeting_id, id);
+    if (err != VX_OK)
+        return err;
+    err = sql_step(w, st, found);
+    if (err == VX_OK && *found)
+        err = segment_row(st, j->scratch, out);
+    sql_end(st);
+    return err;
+}
+
+/* Several versions of one segment in a batch, sent again after an answer got lost: the first
+ * version differs from what is stored by now and the last does not. Applied one by one, each
+ * would be told twice. */
+static enum vx_err ingest_mark_idle(struct store_conn *w, struct ingest_job *j, size_t first)
+{
+    struct segment stored, state;
+    bool found;
+    size_t again = first + 1;
+    while (again < j->n && strcmp(j->seg[again].segment_id, j->seg[first].segment_id) != 0)
+        again++;
+    if (again == j->n || j->idle[first])
+        return VX_OK;
+    enum vx_err err = ingest_find(w, j, j->seg[first].segment_id, &stored, &found);
+    if (err != VX_OK)
+        return err;
+    bool there = found;
+    if (found)
+        state = stored;
+    for (size_t i = first; i < j->n; i++) {
+        if (strcmp(j->seg[i].segment_id, j->seg[first].segment_id) != 0)
+            continue;
+        struct segment s = in_order(&j->seg[i]);
+        enum effect e = segment_effect(there ? &state : NULL, &s);
+        if (e == EFFECT_WITHDRAW) {
+            there = false;
+        } else if (e != EFFECT_NONE) {
+            there = true;
+            state = s;
+        }
+    }
+    if (there != found || (found && segment_effect(&stored, &state) != EFFECT_NONE) ||
+        (found && stored.completed != state.completed))
+        return VX_OK;
+    for (size_t i = first; i < j->n; i++)
+        if (strcmp(j->seg[i].segment_id, j->seg[first].segment_id) == 0)
+            j->idle[i] = true;
+    return VX_OK;
+}
+
+static enum vx_err ingest_append_transcript(struct store_conn *w, struct ingest_job *j,
+                                            const struct segment *s, int64_t *id)
+{
+    struct json_object *f = json_object_new_object();
+    double ms = s->start >= EPOCH_SECONDS ? s->start * 1000 : (double)j->base_ms + s->start * 1000;
+    if (f != NULL &&
+        (json_put_str(f, "type", "transcript") | json_put_str(f, "speaker", s->speaker) |
+         json_put_str(f, "text", s->text) | json_put(f, "t", json_number(s->start)) |
+         json_put_int(f, "tsMs", llround(ms)) | json_put_bool(f, "completed", s->completed) |
+         json_put_str(f, "id", s->segment_id))) {
+        json_object_put(f);
+        f = NULL;
+    }
+    return frame_append(w, j->topic, "transcript", f, id);
+}
+
+static enum vx_err ingest_append_retract(struct store_conn *w, struct ingest_job *j,
+                                         struct json_object *ids)
+{
+    struct json_object *f = json_object_new_object();
+    if (f == NULL) {
+        json_object_put(ids);
+        return VX_ERR_NO_MEMORY;
+    }
+    if (json_put_str(f, "type", "retract") | json_put(f, "segment_ids", ids)) {
+        json_object_put(f);
+        f = NULL;
+    }
+    return frame_append(w, j->topic, "retract", f, NULL);
+}
+
+/* Deletes the segment if it is there and puts its id on the list. */
+static enum vx_err ingest_delete(struct store_conn *w, struct ingest_job *j, const char *id,
+                                 struct json_object *ids)
+{
+    enum vx_err err = sql_exec(w, "DELETE FROM segments WHERE meeting_id = ? AND segment_id = ?",
+                               "it", j->meeting_id, id);
+    if (err != VX_OK || sql_changes(w) == 0)
+        return err;
+    struct json_object *o = json_object_new_string(id);
+    if (o == NULL || json_object_array_add(ids, o) != 0) {
+        json_object_put(o);
+        return VX_ERR_NO_MEMORY;
+    }
+    return VX_OK;
+}
+
+/* Deletes those of the ids that exist, and tells it in one event. */
+static enum vx_err ingest_retract(struct store_conn *w, struct ingest_job *j,
+                                  const char *const *ids, size_t n)
+{
+    enum vx_err err = VX_OK;
+    struct json_object *gone = json_object_new_array();
+    if (gone == NULL)
+        return VX_ERR_NO_MEMORY;
+    for (size_t i = 0; i < n && err == VX_OK; i++)
+        err = ingest_delete(w, j, ids[i], gone);
+    if (err == VX_OK && json_object_array_length(gone) > 0)
+        return ingest_append_retract(w, j, gone);
+    json_object_put(gone);
+    return err;
+}
+
+static enum vx_err ingest_insert(struct store_conn *w, struct ingest_job *j,
+                                 const struct segment *s)
+{
+    int64_t event;
+    enum vx_err err = ingest_append_transcript(w, j, s, &event);
+    if (err != VX_OK)
+        return err;
+    err = sql_exec(w,
+                   "INSERT INTO segments (meeting_id, segment_id, start_s, end_s, text, language,"
+                   " speaker, speaker_key, source, completed, absolute_start, absolute_end, words,"
+                   " confidence, changed)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+                   " CASE WHEN ?14 <> 0 THEN ?15 END, ?16)",
+                   "itddtttttitttidi", j->meeting_id, s->segment_id, s->start, s->end, s->text,
+                   s->language, s->speaker, s->speaker_key, s->source, (int64_t)s->completed,
+                   s->absolute_start, s->absolute_end, s->words, (int64_t)s->has_confidence,
+                   s->confidence, event);
+    return err;
+}
+
+static enum vx_err ingest_update(struct store_conn *w, struct ingest_job *j,
+                                 const struct segment *s, const struct segment *old, bool shown)
+{
+    int64_t event = old->changed;
+    enum vx_err err = shown ? ingest_append_transcript(w, j, s, &event) : VX_OK;
+    if (err != VX_OK)
+        return err;
+    return sql_exec(w,
+                    "UPDATE segments SET start_s = ?3, end_s = ?4, text = ?5, language = ?6,"
+                    " speaker = ?7, speaker_key = ?8, source = ?9, completed = ?10,"
+                    " absolute_start = ?11, absolute_end = ?12, words = ?13,"
+                    " confidence = CASE WHEN ?14 <> 0 THEN ?15 END, changed = ?16"
+                    " WHERE meeting_id = ?1 AND segment_id = ?2",
+                    "itddtttttitttidi", j->meeting_id, s->segment_id, s->start, s->end, s->text,
+                    s->language, s->speaker, s->speaker_key, s->source, (int64_t)s->completed,
+                    s->absolute_start, s->absolute_end, s->words, (int64_t)s->has_confidence,
+                    s->confidence, event);
+}
+
+static enum vx_err ingest_one(struct store_conn *w, struct ingest_job *j, const struct segment *raw)
+{
+    struct segment s = in_order(raw), old;
+    bool found;
+    enum vx_err err = ingest_find(w, j, s.segment_id, &old, &found);
+    if (err != VX_OK)
+        return err;
+    switch (segment_effect(found ? &old : NULL, &s)) {
+    case EFFECT_NONE:
+        j->out->unchanged++;
+        return VX_OK;
+    case EFFECT_INSERT:
+        err = ingest_insert(w, j, &s);
+        break;
+    case EFFECT_SHOWN:
+        err = ingest_update(w, j, &s, &old, true);
+        break;
+    case EFFECT_HIDDEN:
+        err = ingest_update(w, j, &s, &old, false);
+        break;
+    case EFFECT_WITHDRAW:
+        err = ingest_retract(w, j, &s.segment_id, 1);
+        break;
+    }
+    j->out->stored++;
+    return err;
+}
+
+/* Offsets count from the meeting's start, or from its creation while it has not begun. */
+static enum vx_err ingest_base(struct store_conn *w, struct ingest_job *j)
+{
+    bool found;
+    enum vx_err err = sql_int(w, &j->base_ms, &found,
+                              "SELECT COALESCE(start_ms, created_ms) FROM meetings WHERE id = ?",
+                              "i", j->meeting_id);
+    return err == VX_OK && !found ? VX_ERR_MEETING_NOT_FOUND : err;
+}
+
+static enum vx_err ingest_run(struct store_conn *w, void *ctx)
+{
+    struct ingest_job *j = ctx;
+    memset(j->out, 0, sizeof *j->out);
+    memset(j->idle, 0, (j->n + 1) * sizeof *j->idle);
+    enum vx_err err = ingest_base(w, j);
+    if (err == VX_OK)
+        err = ingest_retract(w, j, j->retract_ids, j->n_retract);
+    for (size_t i = 0; i < j->n && err == VX_OK; i++) {
+        arena_reset(j->scratch);
+        err = ingest_mark_idle(w, j, i);
+        if (err != VX_OK)
+            break;
+        if (j->idle[i])
+            j->out->unchanged++;
+        else
+            err = ingest_one(w, j, &j->seg[i]);
+    }
+    return err == VX_OK ? events_tip(w, &j->out->cursor) : err;
+}
+
+static bool times_usable(const struct segment *s)
+{
+    return fabs(s->start) <= TIME_LIMIT && fabs(s->end) <= TIME_LIMIT &&
+           (!s->has_confidence || isfinite(s->confidence)); /* false for NaN */
+}
+
+enum vx_err store_segments_ingest(struct store *st, int64_t meeting_id, const struct segment *seg,
+                                  size_t n, const char *const *retract_ids, size_t n_retract,
+                                  struct ingest_result *out)
+{
+    struct ingest_job j = {.meeting_id = meeting_id,
+                           .seg = seg,
+                           .n = n,
+                           .retract_ids = retract_ids,
+                           .n_retract = retract_ids != NULL ? n_retract : 0,
+                           .out = out};
+    for (size_t i = 0; i < n; i++)
+        if (!times_usable(&seg[i]))
+            return VX_ERR_VALIDATION;
+    snprintf(j.topic, sizeof j.topic, "meeting/%lld", (long long)meeting_id);
+    j.scratch = arena_new(SCRATCH_MAX);
+    j.idle = calloc(n + 1, sizeof *j.idle);
+    enum vx_err err = VX_ERR_NO_MEMORY;
+    if (j.scratch != NULL && j.idle != NULL)
+        err = store_write(st, ingest_run, &j);
+    free(j.idle);
+    arena_free(j.scratch);
+    return err;
+}
