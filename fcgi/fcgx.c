@@ -200,10 +200,11 @@ int fcgx_finish(struct fcgx *f)
     return fd;
 }
 
-int fcgx_detach(struct fcgx *f, unsigned *request_id)
+int fcgx_detach(struct fcgx *f, unsigned *request_id, bool *keep)
 {
     int fd = f->r.ipcFd;
     *request_id = (unsigned)f->r.requestId;
+    *keep = f->r.keepConnection && !f->failed;
     f->r.ipcFd = -1;
     FCGX_Free(&f->r, 0);
     return fd;

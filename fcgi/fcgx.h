@@ -45,7 +45,8 @@ bool fcgx_flush(struct fcgx *f);
 /* Ends the request. Returns the connection when the web server asked to keep it and nothing
  * failed; else closes it and returns -1. */
 int fcgx_finish(struct fcgx *f);
-/* Takes the connection away from libfcgi without ending the request; the caller owns it. */
-int fcgx_detach(struct fcgx *f, unsigned *request_id);
+/* Takes the connection away from libfcgi without ending the request; the caller owns it. *keep:
+ * the web server asked to keep it. */
+int fcgx_detach(struct fcgx *f, unsigned *request_id, bool *keep);
 
 #endif

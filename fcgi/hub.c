@@ -136,16 +136,23 @@ static struct arrival *arrival_new(const struct hub *h, int fd, unsigned request
     return a;
 }
 
-enum vx_err hub_add(struct hub *h, int fd, unsigned request_id, const struct stream_spec *spec)
+static int set_blocking(int fd, bool on)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, on ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+}
+
+static enum vx_err add(struct hub *h, int fd, unsigned request_id, const struct stream_spec *spec,
+                       bool keep)
 {
     if (spec->n_topics == 0 || spec->n_topics > STREAM_TOPICS_MAX || request_id > UINT16_MAX)
         return VX_ERR_INTERNAL;
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (set_blocking(fd, false))
         return VX_ERR_SYSTEM;
     struct arrival *a = arrival_new(h, fd, request_id, spec);
     if (!a)
         return VX_ERR_NO_MEMORY;
+    a->stream->keep = keep;
     pthread_mutex_lock(&h->lock);
     bool stopping = h->stopping;
     if (!stopping) {
@@ -160,6 +167,34 @@ enum vx_err hub_add(struct hub *h, int fd, unsigned request_id, const struct str
     }
     wake(h);
     return VX_OK;
+}
+
+enum vx_err hub_add(struct hub *h, int fd, unsigned request_id, const struct stream_spec *spec)
+{
+    return add(h, fd, request_id, spec, false);
+}
+
+enum vx_err hub_add_kept(struct hub *h, int fd, unsigned request_id, const struct stream_spec *spec)
+{
+    return add(h, fd, request_id, spec, true);
+}
+
+void hub_keeper(struct hub *h, hub_keep_fn *fn, void *ctx)
+{
+    pthread_mutex_lock(&h->lock);
+    h->keep_fn = fn;
+    h->keep_ctx = ctx;
+    pthread_mutex_unlock(&h->lock);
+}
+
+bool hub_hand_back(struct hub *h, int fd)
+{
+    pthread_mutex_lock(&h->lock);
+    bool kept = h->keep_fn && !h->stopping && !set_blocking(fd, true);
+    if (kept)
+        h->keep_fn(fd, h->keep_ctx);
+    pthread_mutex_unlock(&h->lock);
+    return kept;
 }
 
 /* ---- the thread's side ---- */
@@ -202,6 +237,7 @@ static void hear(struct hub *h, struct stream *s)
     ssize_t n = recv(s->fd, in, sizeof(in), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    s->keep = false; /* whatever this is, it would be in the way of the next request */
     if (n <= 0)
         stream_drop(h, s);
     else if (n >= 8 && in[0] == 1 && in[1] == ABORT_REQUEST)

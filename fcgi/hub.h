@@ -15,6 +15,15 @@ enum vx_err hub_start(const struct app *app, struct hub **out);
  * records itself and closes fd at the end. On an error nothing is taken: fd and the reserved place
  * stay the caller's. */
 enum vx_err hub_add(struct hub *hub, int fd, unsigned request_id, const struct stream_spec *spec);
+/* hub_add() for a connection the web server asked to keep: when the stream ended cleanly it goes to
+ * the keeper instead of being closed. (nginx may send its next request on a connection in the
+ * moment between END_REQUEST and our close; that request would be lost.) */
+enum vx_err hub_add_kept(struct hub *hub, int fd, unsigned request_id,
+                         const struct stream_spec *spec);
+/* Who takes ended connections back; fn must be short and not call the hub. NULL: nobody, all are
+ * closed. After it returned the former keeper is not called any more. */
+typedef void hub_keep_fn(int fd, void *ctx);
+void hub_keeper(struct hub *hub, hub_keep_fn *fn, void *ctx);
 /* Checked before headers are sent: VX_OK, VX_ERR_STREAM_CAPACITY (all) or VX_ERR_RATE_LIMITED
  * (this user). Reserves a place that hub_add() uses up or hub_unreserve() gives back. */
 enum vx_err hub_reserve(struct hub *hub, int64_t user_id);

@@ -225,16 +225,21 @@ void stream_enter(struct hub *h, struct arrival *a)
     stream_fall_behind(h, s);
 }
 
-void stream_drop(struct hub *h, struct stream *s)
+static void die(struct hub *h, struct stream *s)
 {
-    if (s->dead)
-        return;
     s->dead = true;
     s->live = false;
     link_remove(&s->order);
     link_append(&h->dead, &s->ready);
     frame_unref(s->tail);
     s->tail = NULL;
+}
+
+void stream_drop(struct hub *h, struct stream *s)
+{
+    if (s->dead)
+        return;
+    die(h, s);
     /* Unread bytes at a close would reset the connection under what we sent last. */
     char waste[256];
     for (int i = 0; i < 16 && recv(s->fd, waste, sizeof(waste), MSG_DONTWAIT) > 0; i++)
@@ -400,12 +405,23 @@ static bool send_tail(struct hub *h, struct stream *s)
     return true;
 }
 
+/* All was said: the connection goes back where the web server wants it kept, else it is closed. */
+static void leave(struct hub *h, struct stream *s)
+{
+    if (!s->keep || epoll_ctl(h->epoll, EPOLL_CTL_DEL, s->fd, NULL) || !hub_hand_back(h, s->fd)) {
+        stream_drop(h, s);
+        return;
+    }
+    s->fd = -1;
+    die(h, s);
+}
+
 void stream_resume(struct hub *h, struct stream *s)
 {
     if (!send_tail(h, s))
         return;
     if (s->closing) {
-        stream_drop(h, s);
+        leave(h, s);
         return;
     }
     unpark(h, s);

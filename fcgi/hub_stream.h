@@ -62,7 +62,7 @@ struct stream {
     uint16_t request_id;
     uint8_t n_topics;
     uint8_t end_type; /* number in hub->end_types, 0 = none */
-    bool live : 1, parked : 1, closing : 1, dead : 1, ping : 1;
+    bool live : 1, parked : 1, closing : 1, dead : 1, ping : 1, keep : 1;
     struct sub subs[];
 };
 
@@ -96,6 +96,8 @@ struct hub {
     struct count_table users; /* places by user, open or reserved */
     unsigned places;
     bool stopping;
+    hub_keep_fn *keep_fn; /* NULL = connections are closed */
+    void *keep_ctx;
     atomic_uint open;
 
     /* The thread's own from here. */
@@ -176,7 +178,8 @@ void feed_behind(struct hub *h, int n);
 /* Notes that a read of the store failed; later reads wait for HUB_RETRY_MS. */
 void feed_fault(struct hub *h, enum vx_err err);
 
-/* hub.c: places of closed streams. */
+/* hub.c: fd to the keeper; false when there is none. Places of closed streams. */
+bool hub_hand_back(struct hub *h, int fd);
 void hub_give_back(struct hub *h, int64_t user_id);
 
 #endif

@@ -114,6 +114,8 @@ static void try_up(struct daemon *d)
     if (err != d->fault && !err)
         log_event(LOG_INFO_, "ready", NULL);
     d->fault = err;
+    if (d->service.hub && d->pool)
+        hub_keeper(d->service.hub, pool_take_back, d->pool);
     atomic_store(&d->service.fault, (int)err);
 }
 
@@ -144,6 +146,8 @@ static void stop(struct daemon *d)
     if (pthread_create(&t, NULL, watchdog, NULL) == 0)
         pthread_detach(t);
     listener_unlink(&d->listener);
+    if (d->service.hub)
+        hub_keeper(d->service.hub, NULL, NULL);
     bool ended = pool_stop(d->pool, d->listener.own, STOP_POOL_MS);
     if (!ended)
         log_event(LOG_WARN_, "stop", "reason", "requests in hand did not end in time", NULL);
@@ -195,6 +199,8 @@ static int run(struct daemon *d)
         log_event(LOG_ERROR_, "start", "reason", "no worker threads", NULL);
         goto out;
     }
+    if (d->service.hub)
+        hub_keeper(d->service.hub, pool_take_back, d->pool);
     if (pids_set(&d->in, "fcgi", getpid()))
         log_event(LOG_WARN_, "pids", "reason", "the pids file cannot be written", NULL);
     wait_for_stop(d, &wanted);

@@ -103,6 +103,11 @@ static void pool_park(struct pool *p, int fd, bool in_set)
     }
 }
 
+void pool_take_back(int fd, void *ctx)
+{
+    pool_park(ctx, fd, false);
+}
+
 /* The hub has an epoll set of its own; in ours the descriptor would outlive its request. */
 static void leave_set(int fd, void *ctx)
 {

@@ -11,6 +11,8 @@ struct pool;
 /* Starts threads workers on listen_fd, which stays the caller's and becomes non-blocking. Signals
  * must be blocked already. service outlives the pool. */
 enum vx_err pool_start(int listen_fd, unsigned threads, struct service *service, struct pool **out);
+/* Parks a kept connection whose stream has ended (a hub_keep_fn; ctx is the pool). */
+void pool_take_back(int fd, void *ctx);
 /* Stops accepting new work, except what has arrived already: requests in hand and in parked
  * connections are answered, and, when drain_backlog, those waiting in the listening socket too.
  * True when all workers ended within timeout_ms; then the pool is freed. False: some hang, the pool

@@ -84,9 +84,11 @@ static enum served hand_over(struct server *s, const struct stream_spec *spec,
         hub_unreserve(sv->hub, spec->user_id);
         return fcgx_finish(s->fx) < 0 ? SERVED_CLOSED : SERVED_KEEP;
     }
-    int fd = fcgx_detach(s->fx, &request_id);
+    bool keep = false;
+    int fd = fcgx_detach(s->fx, &request_id, &keep);
     before(fd, ctx);
-    enum vx_err err = hub_add(sv->hub, fd, request_id, spec);
+    enum vx_err err =
+        keep ? hub_add_kept(sv->hub, fd, request_id, spec) : hub_add(sv->hub, fd, request_id, spec);
     if (err) {
         hub_unreserve(sv->hub, spec->user_id);
         log_event(LOG_WARN_, "stream_lost", "code", vx_err_info(err)->code, NULL);

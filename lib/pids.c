@@ -14,6 +14,11 @@
 #define NAME_MAX_BYTES 127
 #define FILE_MAX_LINES 4096
 
+static bool have_proc(void)
+{
+    return access("/proc/self/stat", R_OK) == 0;
+}
+
 int64_t process_start_time(pid_t pid)
 {
     char path[64], text[1024];
@@ -45,7 +50,7 @@ bool process_is(pid_t pid, int64_t start_time)
         return false;
     int64_t now = process_start_time(pid);
     if (now == 0) { /* gone, a zombie, or no /proc to ask */
-        if (access("/proc/self/stat", R_OK) == 0)
+        if (have_proc())
             return false;
         return kill(pid, 0) == 0 || errno == EPERM;
     }
@@ -113,6 +118,9 @@ out:
 int pids_set(const struct instance *in, const char *name, pid_t pid)
 {
     if (pid <= 0 || !*name || strlen(name) > NAME_MAX_BYTES || strpbrk(name, " \t\n"))
+        return -1;
+    /* a process that is dead already must not be taken for a later one with its number */
+    if (have_proc() && process_start_time(pid) == 0)
         return -1;
     return rewrite(in, name, pid);
 }

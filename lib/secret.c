@@ -36,11 +36,12 @@ int secret_alnum(char *out, size_t n)
 int secret_hex(char *out, size_t n)
 {
     static const char hex[] = "0123456789abcdef";
+    unsigned char pool[32];
     for (size_t i = 0; i < n; i++) {
-        unsigned char b;
-        if (secret_bytes(&b, 1))
+        if (i % (2 * sizeof pool) == 0 && secret_bytes(pool, sizeof pool))
             return -1;
-        out[i] = hex[b & 15];
+        unsigned char b = pool[i / 2 % sizeof pool];
+        out[i] = hex[i % 2 ? b & 15 : b >> 4];
     }
     out[n] = '\0';
     return 0;

@@ -135,6 +135,7 @@ static struct ending_facts facts_of(const struct runner *r, const struct bot *b,
         .stop_requested = m && m->stop_requested,
         .why = b->why,
         .known = b->known,
+        .watched = b->watched,
         .exit_code = b->exit_code,
         .sig = b->sig,
         .killed = b->killed,
@@ -244,7 +245,7 @@ void bots_on_exit(struct runner *r, struct bot *b)
     /* An adopted one: nobody leads its group any more, so the number cannot be somebody else's. */
     if (!b->own && !process_start_time(b->pid))
         kill(-b->pid, SIGKILL);
-    b->ended = true;
+    b->ended = b->watched = true;
     if (b->pidfd >= 0)
         close(b->pidfd); /* leaves the epoll set */
     b->pidfd = -1;
@@ -428,11 +429,11 @@ static void let_go(struct runner *r, struct bot *b, const struct launched *p)
     b->go = p->go;
     b->in_store = true;
     b->started_ms = clock_now_ms();
-    record_pid(r, b, true);
     char byte = LAUNCH_GO;
     ssize_t n = send(b->go, &byte, 1, MSG_NOSIGNAL);
     (void)n; /* a process that is gone already shows by its pidfd */
     b->starting = true;
+    record_pid(r, b, true);
     watch(r, b);
     err = store_workload_running(r->st, b->id);
     if (!err || err == VX_ERR_INVALID_STATE)

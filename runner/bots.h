@@ -23,7 +23,7 @@ struct bot {
     enum bot_why why;
     int64_t kill_at; /* monotonic ms, once SIGTERM was sent */
     int64_t over_at; /* monotonic ms since its meeting is over, 0 = it is not */
-    bool killed, in_store, ended, known;
+    bool killed, in_store, ended, known, watched;
     int exit_code, sig;
     char *start_error; /* it never became the bot */
     unsigned tries;    /* failed attempts to store its end */

@@ -10,7 +10,8 @@ const char *ending_how(struct arena *a, const struct ending_facts *f)
 {
     const char *text;
     if (!f->known)
-        return "is gone (it ended while no runner was watching)";
+        return f->watched ? "ended without a word (its exit status went to an earlier runner)"
+                          : "is gone (it ended while no runner was watching)";
     if (f->sig) {
         const char *name = sigabbrev_np(f->sig);
         text = arena_printf(a, "was killed by signal %d%s%s%s", f->sig, name ? " (SIG" : "",

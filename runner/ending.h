@@ -23,6 +23,7 @@ struct ending_facts {
     bool stop_requested;
     enum bot_why why;
     bool known;              /* we saw how the process ended: exit_code or sig */
+    bool watched;            /* not known, but we saw it go: an earlier runner's child */
     int exit_code;           /* -1 = by a signal */
     int sig;                 /* 0 = none */
     bool killed;             /* SIGKILL by us after the grace */

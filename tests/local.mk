@@ -4,7 +4,9 @@ EXTRA_DIST += tests/unit/store_fixture.h tests/lint.sh tests/http tools
 LDADD = libhandlers.a liblib.a $(CMOCKA_LIBS) $(VX_LIBS)
 UNIT_TESTS = \
 	tests/unit/test_bot_script \
+	tests/unit/test_conf_file \
 	tests/unit/test_config \
+	tests/unit/test_launch \
 	tests/unit/test_store \
 	tests/unit/test_store_events \
 	tests/unit/test_store_meetings \
@@ -24,7 +26,11 @@ UNIT_TESTS = \
 	tests/unit/test_webvtt
 tests_unit_test_bot_script_SOURCES = tests/unit/test_bot_script.c bot/script.c bot/script.h \
 	bot/commands.c bot/commands.h bot/invocation.c bot/invocation.h
+tests_unit_test_conf_file_SOURCES = tests/unit/test_conf_file.c cli/conf_file.c cli/conf_file.h
+tests_unit_test_launch_SOURCES = tests/unit/test_launch.c runner/launch.c runner/launch.h \
+	runner/ending.c runner/ending.h
 if HAVE_CMOCKA
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 endif
+include tests/bench/local.mk

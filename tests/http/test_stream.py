@@ -194,7 +194,7 @@ class Live(TestCase):
 
     def test_revoked_key(self):
         r = self.vexa.as_admin("POST", "/admin/users/%d/tokens" % self.user, {"scopes": ["tx"]})
-        s, other = self.open(key=r.json["token"]), self.open(timeout=4)
+        s, other = self.open(key=r.json["token"]), self.open(timeout=4 / SLOW)
         time.sleep(1.2)
         self.assertEqual(self.vexa.as_admin("DELETE", "/admin/tokens/%d" % r.json["id"]).status, 204)
         self.ends_within(s, 2)
@@ -219,7 +219,7 @@ class Live(TestCase):
     def test_leaving_frees_the_place(self):
         for _ in range(30):
             self.open().close()
-        s = self.open(timeout=1)
+        s = self.open(timeout=1 / SLOW)
         self.assertTrue(list(s.frames()))
         s.close()
 

@@ -1,0 +1,12 @@
+# make bench: measures the built vexa beside a bare libfcgi program, see docs/benchmarks.md.
+# BENCH_FLAGS="--pairs 1 --seconds 1" makes it short.
+EXTRA_DIST += tests/bench/bench.py tests/bench/clients.py docs/benchmarks.md
+EXTRA_PROGRAMS = tests/bench/bare_fcgi
+CLEANFILES += tests/bench/bare_fcgi
+tests_bench_bare_fcgi_SOURCES = tests/bench/bare_fcgi.c
+tests_bench_bare_fcgi_LDADD = $(FCGI_LIBS)
+
+bench: vexa tests/bench/bare_fcgi
+	$(AM_V_at)$(PYTHON3) $(top_srcdir)/tests/bench/bench.py --vexa ./vexa \
+	--bare tests/bench/bare_fcgi $(BENCH_FLAGS)
+.PHONY: bench
