@@ -1,10 +1,9 @@
 /* Owns the strict look at a JSON text before json-c builds anything from it, and the building.
  *
  * json-c accepts overlong UTF-8, single quotes and NaN, turns the key "a\u0000z" into "a",
- * saturates big integers, lets the last of two equal names win and needs 237 MiB for 1 MiB of
- * [{},{},…]; so this scan walks the text first, keeps only a hash of each name, and refuses all
- * that with CPython's words and positions where CPython refuses it too. Recursion is bounded by
- * DEPTH_MAX. */
+ * saturates big integers and needs 237 MiB for 1 MiB of [{},{},…]; so this scan walks the text
+ * first, allocates nothing, and refuses all of that with CPython's words and positions where
+ * CPython refuses it too. Recursion is bounded by DEPTH_MAX. */
 #include "lib/json_scan.h"
 
 #include <errno.h>
@@ -18,23 +17,14 @@
 #define DEPTH_MAX  32
 #define VALUES_MAX 20000
 #define NUMBER_MAX 128
-#define NAMES_FEW  128 /* slots that need no memory; a power of two, as every size of the table */
-
-/* Hashes of the names seen so far, each with its object; 0 = a free slot. */
-struct names {
-    uint64_t *slot;
-    size_t size, used;
-    uint64_t few[NAMES_FEW];
-};
 
 struct scan {
     const unsigned char *p; /* start, end and reading position */
     const unsigned char *end;
     const unsigned char *at;
     const unsigned char *fault_at; /* byte position of the fault */
-    const char *message;           /* NULL beside a failure: no memory */
-    unsigned values, objects;
-    struct names names;
+    const char *message;
+    unsigned values;
 };
 
 static int scan_value(struct scan *s, unsigned depth);
@@ -239,86 +229,8 @@ static int scan_word(struct scan *s, const char *word, size_t n)
     return 0;
 }
 
-/* The bytes an escape at p stands for, into out; returns what follows it. The scan passed it. */
-static const unsigned char *unescape(const unsigned char *p, const unsigned char *end,
-                                     unsigned char out[4], size_t *n)
-{
-    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    if (p[1] != 'u') {
-        out[0] = (unsigned char)values[strchr(names, p[1]) - names];
-        *n = 1;
-        return p + 2;
-    }
-    unsigned c = (unsigned)hex4(p + 2, end);
-    p += 6;
-    if (c >= 0xD800 && c <= 0xDBFF) {
-        c = 0x10000 + ((c - 0xD800) << 10) + ((unsigned)hex4(p + 2, end) - 0xDC00);
-        p += 6;
-    }
-    *n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const unsigned char first[] = {0, 0, 0xC0, 0xE0, 0xF0};
-    for (size_t i = *n; i-- > 1; c >>= 6)
-        out[i] = (unsigned char)(0x80 | (c & 0x3F));
-    out[0] = (unsigned char)(first[*n] | c);
-    return p;
-}
-
-/* FNV-1a of an object's number and the name between two quotes as it is meant, never 0. */
-static uint64_t name_hash(unsigned object, const unsigned char *p, const unsigned char *end)
-{
-    const uint64_t prime = 0x100000001b3;
-    uint64_t h = (0xcbf29ce484222325 ^ object) * prime;
-    while (p < end) {
-        unsigned char text[4] = {*p};
-        size_t n = 1;
-        p = *p == '\\' ? unescape(p, end, text, &n) : p + 1;
-        for (size_t i = 0; i < n; i++)
-            h = (h ^ text[i]) * prime;
-    }
-    h = (h ^ (h >> 32)) * 0x9e3779b97f4a7c15; /* the low bits choose the slot */
-    h ^= h >> 29;
-    return h != 0 ? h : 1;
-}
-
-/* The slot of h, or the free one it would take. */
-static uint64_t *names_find(const struct names *t, uint64_t h)
-{
-    size_t i = h & (t->size - 1);
-    while (t->slot[i] != 0 && t->slot[i] != h)
-        i = (i + 1) & (t->size - 1);
-    return &t->slot[i];
-}
-
-/* Doubles the table. -1 when memory ran out. */
-static int names_grow(struct names *t)
-{
-    struct names larger = {calloc(t->size * 2, sizeof *t->slot), t->size * 2, t->used, {0}};
-    if (larger.slot == NULL)
-        return -1;
-    for (size_t i = 0; i < t->size; i++)
-        if (t->slot[i] != 0)
-            *names_find(&larger, t->slot[i]) = t->slot[i];
-    if (t->slot != t->few)
-        free(t->slot);
-    t->slot = larger.slot;
-    t->size = larger.size;
-    return 0;
-}
-
-/* Refuses a name its object has already: readers differ in which of the two counts. */
-static int note_name(struct scan *s, unsigned object, const unsigned char *open)
-{
-    struct names *t = &s->names;
-    uint64_t h = name_hash(object, open + 1, s->at - 1), *slot = names_find(t, h);
-    if (*slot == h)
-        return fail(s, open, "Duplicate property name");
-    *slot = h;
-    return ++t->used * 2 > t->size && names_grow(t) != 0 ? fail(s, open, NULL) : 0;
-}
-
 static int scan_object(struct scan *s, unsigned depth)
 {
-    unsigned object = ++s->objects;
     s->at++;
     skip_blank(s);
     if (next_is(s, '}')) {
@@ -328,8 +240,7 @@ static int scan_object(struct scan *s, unsigned depth)
     for (;;) {
         if (!next_is(s, '"'))
             return fail(s, s->at, "Expecting property name enclosed in double quotes");
-        const unsigned char *open = s->at;
-        if (scan_string(s) != 0 || note_name(s, object, open) != 0)
+        if (scan_string(s) != 0)
             return -1;
         skip_blank(s);
         if (!next_is(s, ':'))
@@ -428,18 +339,13 @@ int json_scan(const char *text, size_t n, struct json_fault *fault)
 {
     const unsigned char *p = (const unsigned char *)text;
     struct scan s = {.p = p, .end = p + n, .at = p};
-    s.names.slot = s.names.few;
-    s.names.size = NAMES_FEW;
 
     *fault = (struct json_fault){0};
     if (n > INT_MAX) { /* json-c takes an int */
         fault->message = "Text is too long";
         return -1;
     }
-    int bad = scan_text(&s);
-    if (s.names.slot != s.names.few)
-        free(s.names.slot);
-    if (bad == 0)
+    if (scan_text(&s) == 0)
         return 0;
     fault->message = s.message;
     /* All before the fault is well-formed: characters are the bytes that continue none. */
@@ -457,7 +363,7 @@ enum vx_err json_read(struct arena *a, const char *text, size_t n, struct json_o
 
     *out = NULL;
     if (json_scan(text, n, fault) != 0)
-        return fault->message != NULL ? VX_ERR_JSON_INVALID : VX_ERR_NO_MEMORY;
+        return VX_ERR_JSON_INVALID;
     tok = json_tokener_new_ex(DEPTH_MAX + 2); /* json-c counts scalars as a level */
     if (tok == NULL)
         return VX_ERR_NO_MEMORY;

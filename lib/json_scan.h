@@ -1,5 +1,5 @@
 /* The strict scan before json-c: RFC 8259, valid UTF-8, no U+0000, depth 32, at most 20,000
- * values, integers within int64, no name twice in an object. json-c then only builds the tree. */
+ * values, integers within int64. json-c then only builds the tree. */
 #ifndef VX_JSON_SCAN_H
 #define VX_JSON_SCAN_H
 
@@ -14,7 +14,7 @@ struct json_fault {
     const char *message; /* static text, CPython's words where it has them ("Expecting value") */
 };
 
-/* 0 when text is fine, else -1 and *fault; its message is NULL when memory ran out. */
+/* 0 when text is fine, else -1 and *fault. */
 int json_scan(const char *text, size_t n, struct json_fault *fault);
 /* Scan and build: the tree is owned by the arena. VX_ERR_JSON_INVALID fills *fault. JSON null
  * gives VX_OK and *out NULL. */

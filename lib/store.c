@@ -160,7 +160,8 @@ static enum vx_err migrate(struct store *st, struct store_conn *c)
                 (int)version, store_schema_latest);
         return VX_ERR_SCHEMA_TOO_NEW;
     }
-    if (version < store_schema_latest && (err = set_journal(c)))
+    /* every time: a copy made by VACUUM INTO comes without a WAL */
+    if ((err = set_journal(c)))
         return err;
     if (version > 0 && version < store_schema_latest && (err = backup_before(st, c, version)))
         return err;

@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -133,42 +132,6 @@ static void what_we_refuse_beyond_cpython(void **state)
     check(rows, sizeof rows / sizeof *rows);
     memset(digits, '1', sizeof digits);
     check(&(struct row){digits, sizeof digits, 0, "Number is too long"}, 1);
-}
-
-static void names_twice(void **state)
-{
-    static const struct row rows[] = {
-        {"{\"a\":1,\"a\":1}", 0, 7, "Duplicate property name"},
-        {"[{\"\xC3\xA9\":{},\"b\":[],\"\xC3\xA9\":2}]", 0, 16, "Duplicate property name"},
-        {"{\"\":1,\"\":2}", 0, 6, "Duplicate property name"},
-        {"{\"a\":1,\"\\u0061\":2}", 0, 7, "Duplicate property name"},
-        {"{\"\xF0\x9F\x98\x80\":1,\"\\ud83d\\uDE00\":2}", 0, 7, "Duplicate property name"},
-        {"{\"\xE2\x82\xAC\":1,\"\\u20ac\":2}", 0, 7, "Duplicate property name"},
-        {"{\"\\u00E9\":1,\"\xC3\xA9\":2}", 0, 12, "Duplicate property name"},
-        {"{\"\\\"\\\\\\/\\b\\f\\n\\r\\t\":1,\"\\u0022\\u005c/"
-         "\\u0008\\u000c\\u000a\\u000d\\u0009\":2}",
-         0, 22, "Duplicate property name"},
-        /* the same name in another object, before, after and inside */
-        {"[{\"a\":{\"a\":{\"a\":1}}},{\"a\":1}]", 0, 0, NULL},
-        {"{\"a\":{\"b\":1},\"b\":{\"a\":1},\"A\":\"a\"}", 0, 0, NULL},
-    };
-    (void)state;
-    check(rows, sizeof rows / sizeof *rows);
-
-    /* More names than the table has room for at first, and the first and the last again. */
-    static const int last[] = {0, 9998, -1};
-    for (size_t k = 0; k < sizeof last / sizeof *last; k++) {
-        char *text = malloc(200000);
-        assert_non_null(text);
-        size_t n = 0;
-        text[n++] = '{';
-        for (int i = 0; i < 9999; i++)
-            n += (size_t)snprintf(text + n, 32, "\"k%d\":%d,", i, i);
-        size_t at = n;
-        n += (size_t)snprintf(text + n, 32, "\"k%d\":0}", last[k]);
-        check(&(struct row){text, n, at, last[k] < 0 ? NULL : "Duplicate property name"}, 1);
-        free(text);
-    }
 }
 
 static void depth(void **state)
@@ -314,7 +277,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_and_positions),
         cmocka_unit_test(what_we_refuse_beyond_cpython),
-        cmocka_unit_test(names_twice),
         cmocka_unit_test(depth),
         cmocka_unit_test(count_of_values),
         cmocka_unit_test(a_mebibyte_of_objects_builds_nothing),
