@@ -22,7 +22,7 @@ int64_t commands_step(struct commands *c, int64_t now_ms);
 /* True once for each leave that came. */
 bool commands_leave(struct commands *c);
 
-/* The parser alone, for tests: feeds bytes of an event stream. */
+/* For tests: bytes as if they had come over the stream. */
 void commands_feed(struct commands *c, const char *p, size_t n);
 /* The id a reconnect would send, "" when there is none. */
 const char *commands_last_id(const struct commands *c);

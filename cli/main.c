@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"down", cmd_down, "end every process of an instance"},
     {"user", cmd_user, "add users"},
     {"token", cmd_token, "create API keys"},
+    {"tail", cmd_tail, "follow an event stream: a live transcript, or JSON lines"},
     {"config", cmd_config, "check or show the configuration"},
     {"fcgi", cmd_fcgi, "the FastCGI responder"},
     {"runner", cmd_runner, "the runner: starts and supervises bots"},
@@ -107,6 +108,9 @@ int main(int argc, char **argv)
     const char *self = argc > 0 ? strrchr(argv[0], '/') : NULL;
     self = self ? self + 1 : argc > 0 ? argv[0] : "";
     bool as_fcgi = !strcmp(self, "vexa.fcgi");
+    if (cgi_args_are_foreign(argc, argv)) /* a web server's mistake must not become our command */
+        argc = 1;
+    as_fcgi |= argc < 2 && getenv("GATEWAY_INTERFACE");
     if (argc < 2 && !as_fcgi) {
         list_commands(stderr);
         return EXIT_USAGE;

@@ -27,14 +27,18 @@
 #define YOUNG          2000 /* ms: only who dies younger can be in a crash loop */
 #define KILLED_SPACING 250  /* ms between starts of one that somebody keeps killing */
 #define STOP_GRACE     6000
+#define UPGRADE_MS     30000 /* a new responder serves and the old one has left within this */
 #define N_CHILDREN     2
+#define FCGI           0 /* in child[] */
+#define RUNNER         1
 #define LOG_TAIL_BYTES 400
 
 static const char usage[] =
     "usage: vexa up [--dir D]\n"
     "Runs the instance: starts the responder (vexa fcgi) and the runner (vexa runner), and starts\n"
-    "either again when it dies. SIGTERM ends all three; bots go on. SIGHUP restarts the two with\n"
-    "the configuration as it is now.\n";
+    "either again when it dies. SIGTERM ends all three; bots go on. SIGHUP: the two read the\n"
+    "configuration again. SIGUSR2: both are replaced by the program now on disk; no request "
+    "fails.\n";
 
 struct child {
     const char *name;
@@ -46,6 +50,9 @@ struct child {
     size_t n_deaths;
     int64_t backoff; /* 0 = not in a crash loop */
     bool restarting; /* we asked it to end: no death to count */
+    pid_t old;       /* serves until pid does (upgrade); 0 = none */
+    int64_t old_started;
+    int64_t old_until; /* when somebody has to decide */
 };
 
 struct supervisor {
@@ -161,8 +168,8 @@ static int set_signals(posix_spawnattr_t *attr)
     return rc;
 }
 
-/* Starts the child; a failure counts as a death. */
-static void start(struct supervisor *s, struct child *c)
+/* Runs c's command. 0 or an error number. */
+static int launch(struct supervisor *s, struct child *c)
 {
     char *argv[] = {s->in.exe, (char *)c->name, "--dir", s->in.dir, NULL};
     posix_spawn_file_actions_t fa;
@@ -181,19 +188,110 @@ static void start(struct supervisor *s, struct child *c)
         }
         posix_spawn_file_actions_destroy(&fa);
     }
-    if (rc) {
-        char what[200];
-        snprintf(what, sizeof what, "it cannot be started: %s", strerror(rc));
-        schedule(c, 0, false, what);
-        return;
-    }
+    if (rc)
+        return rc;
     c->pid = pid;
     c->started = clock_mono_ms();
     char text[16];
     snprintf(text, sizeof text, "%d", (int)pid);
     log_event(LOG_INFO_, "started", "process", c->name, "child", text, NULL);
-    if (pids_set(&s->in, c->name, pid))
+    return 0;
+}
+
+static void record(struct supervisor *s, const struct child *c)
+{
+    if (pids_set(&s->in, c->name, c->pid))
         log_event(LOG_WARN_, "pids_file", "message", strerror(errno), NULL);
+}
+
+/* Starts the child; a failure counts as a death. */
+static void start(struct supervisor *s, struct child *c)
+{
+    int rc = launch(s, c);
+    if (!rc) {
+        record(s, c);
+        return;
+    }
+    char what[200];
+    snprintf(what, sizeof what, "it cannot be started: %s", strerror(rc));
+    schedule(c, 0, false, what);
+}
+
+/* Ends a running child so that it is started anew; one in a crash loop is tried now. */
+static void restart(struct child *c)
+{
+    c->backoff = 0;
+    c->n_deaths = 0;
+    if (c->pid > 0 && !kill(c->pid, SIGTERM))
+        c->restarting = true;
+    else
+        c->next_start = clock_mono_ms();
+}
+
+/* ---- upgrade: a new responder beside the old one, then a new runner */
+
+static void upgrade_failed(struct supervisor *s, struct child *c, const char *why)
+{
+    log_event(LOG_ERROR_, "upgrade_failed", "process", c->name, "why", why, "kept", "the old one",
+              NULL);
+    c->pid = c->old;
+    c->started = c->old_started;
+    c->old = 0;
+    record(s, c);
+}
+
+static void upgrade(struct supervisor *s)
+{
+    struct child *c = &s->child[FCGI];
+    if (c->old) {
+        log_event(LOG_WARN_, "upgrade", "message", "one is under way", NULL);
+        return;
+    }
+    log_event(LOG_INFO_, "upgrade", NULL);
+    if (!c->pid) { /* nothing to hand over */
+        restart(c);
+        restart(&s->child[RUNNER]);
+        return;
+    }
+    c->old = c->pid;
+    c->old_started = c->started;
+    c->old_until = clock_mono_ms() + UPGRADE_MS;
+    int rc = launch(s, c);
+    if (rc)
+        upgrade_failed(s, c, strerror(rc));
+}
+
+/* The old responder is gone: the new one has its place, or there is none. */
+static void upgraded(struct supervisor *s, struct child *c)
+{
+    c->old = 0;
+    c->n_deaths = 0;
+    log_event(LOG_INFO_, "upgraded", "process", c->name, NULL);
+    record(s, c);
+    restart(&s->child[RUNNER]);
+}
+
+struct wanted {
+    const char *name;
+    pid_t pid;
+};
+
+static void match(const char *name, pid_t pid, void *ctx)
+{
+    struct wanted *w = ctx;
+    if (!strcmp(name, w->name))
+        w->pid = pid;
+}
+
+/* Time is up with both alive. A responder that serves has recorded itself: then the old one hangs;
+ * else the new one does. */
+static void decide(struct supervisor *s, struct child *c)
+{
+    struct wanted w = {.name = c->name};
+    bool serves = pids_each(&s->in, match, &w) == 0 && w.pid == c->pid;
+    log_event(LOG_WARN_, "upgrade_hangs", "killed", serves ? "the old one" : "the new one", NULL);
+    kill(serves ? c->old : c->pid, SIGKILL);
+    c->old_until = clock_mono_ms() + UPGRADE_MS;
 }
 
 /* Reaps everything that ended: our two, and orphans that were handed to us. */
@@ -204,10 +302,21 @@ static void reap(struct supervisor *s)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (size_t i = 0; i < N_CHILDREN; i++) {
             struct child *c = &s->child[i];
-            if (c->pid != pid)
-                continue;
             char what[64];
             describe(status, what, sizeof what);
+            if (c->old == pid) {
+                if (s->stopping)
+                    c->old = 0;
+                else
+                    upgraded(s, c);
+                continue;
+            }
+            if (c->pid != pid)
+                continue;
+            if (c->old && !s->stopping) {
+                upgrade_failed(s, c, what);
+                continue;
+            }
             if (s->stopping)
                 log_event(LOG_INFO_, "ended", "process", c->name, "how", what, NULL);
             else
@@ -222,9 +331,12 @@ static void reap(struct supervisor *s)
 
 static void signal_children(struct supervisor *s, int sig)
 {
-    for (size_t i = 0; i < N_CHILDREN; i++)
+    for (size_t i = 0; i < N_CHILDREN; i++) {
         if (s->child[i].pid > 0)
             kill(s->child[i].pid, sig);
+        if (s->child[i].old > 0)
+            kill(s->child[i].old, sig);
+    }
 }
 
 static void begin_stop(struct supervisor *s, const char *why)
@@ -237,19 +349,25 @@ static void begin_stop(struct supervisor *s, const char *why)
     signal_children(s, SIGTERM);
 }
 
-/* SIGHUP: both end as for a stop and come back with the new configuration. */
+/* SIGHUP: the responder reads the configuration again, the runner is restarted with it. A broken
+ * one changes nothing. */
 static void reload(struct supervisor *s)
 {
-    log_event(LOG_INFO_, "reload", NULL);
-    for (size_t i = 0; i < N_CHILDREN; i++) {
-        struct child *c = &s->child[i];
-        c->backoff = 0;
-        c->n_deaths = 0;
-        if (c->pid > 0 && !kill(c->pid, SIGTERM))
-            c->restarting = true;
-        else
-            c->next_start = clock_mono_ms();
+    struct instance in;
+    char why[512] = "";
+    if (instance_load(&in, s->in.dir, why, sizeof why)) {
+        log_event(LOG_ERROR_, "reload_refused", "reason", why, NULL);
+        instance_free(&in);
+        return;
     }
+    instance_free(&in);
+    log_event(LOG_INFO_, "reload", NULL);
+    struct child *c = &s->child[FCGI];
+    if (c->pid > 0)
+        kill(c->pid, SIGHUP);
+    else
+        restart(c);
+    restart(&s->child[RUNNER]);
 }
 
 static void on_signals(struct supervisor *s)
@@ -261,6 +379,8 @@ static void on_signals(struct supervisor *s)
             child = true;
         else if (si.ssi_signo == SIGHUP && !s->terminal && !s->stopping)
             reload(s);
+        else if (si.ssi_signo == SIGUSR2 && !s->stopping)
+            upgrade(s);
         else
             begin_stop(s, strsignal((int)si.ssi_signo));
     }
@@ -281,6 +401,10 @@ static int tick(struct supervisor *s)
     }
     for (size_t i = 0; i < N_CHILDREN; i++) {
         struct child *c = &s->child[i];
+        if (c->old && c->old_until <= now)
+            decide(s, c);
+        if (c->old && c->old_until < next)
+            next = c->old_until;
         if (!c->pid && c->next_start <= now)
             start(s, c);
         if (!c->pid && c->next_start < next)
@@ -294,7 +418,7 @@ static int tick(struct supervisor *s)
 static bool all_gone(const struct supervisor *s)
 {
     for (size_t i = 0; i < N_CHILDREN; i++)
-        if (s->child[i].pid)
+        if (s->child[i].pid || s->child[i].old)
             return false;
     return true;
 }
@@ -317,6 +441,7 @@ static int prepare(struct supervisor *s)
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR2);
     struct sigaction old;
     /* under nohup a hang-up stays ignored */
     if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)

@@ -13,10 +13,12 @@ CONTRACTS = \
 	contracts/invocation.v1.json \
 	contracts/lifecycle.accepted.v1.json \
 	contracts/lifecycle.v1.json \
+	contracts/meeting.deleted.v1.json \
 	contracts/meeting.v1.json \
 	contracts/meetings.v1.json \
 	contracts/ready.v1.json \
 	contracts/segment.v1.json \
+	contracts/stream.poll.v1.json \
 	contracts/token.created.v1.json \
 	contracts/token.v1.json \
 	contracts/tokens.v1.json \

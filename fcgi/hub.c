@@ -66,6 +66,29 @@ void hub_unreserve(struct hub *h, int64_t user_id)
     pthread_mutex_unlock(&h->lock);
 }
 
+void hub_usage(struct hub *h, int64_t user_id, unsigned *limit, unsigned *in_use)
+{
+    pthread_mutex_lock(&h->lock);
+    *limit = h->max_per_user;
+    *in_use = count_get(&h->users, user_id);
+    pthread_mutex_unlock(&h->lock);
+}
+
+void hub_configure(struct hub *h, const struct config *cfg)
+{
+    pthread_mutex_lock(&h->lock);
+    h->max = (unsigned)config_int(cfg, CFG_STREAM_MAX);
+    h->max_per_user = (unsigned)config_int(cfg, CFG_STREAM_MAX_PER_USER);
+    pthread_mutex_unlock(&h->lock);
+    atomic_store(&h->stall_ms, config_int(cfg, CFG_STREAM_STALL_SECONDS) * 1000);
+    atomic_store(&h->max_ms, config_int(cfg, CFG_STREAM_MAX_SECONDS) * 1000);
+}
+
+void hub_plan_end(struct hub *h, int64_t ms)
+{
+    atomic_store(&h->plan_ms, ms);
+}
+
 void hub_give_back(struct hub *h, int64_t user_id)
 {
     hub_unreserve(h, user_id);
@@ -110,11 +133,14 @@ static struct arrival *arrival_new(const struct hub *h, int fd, unsigned request
     }
     struct arrival *a = malloc(sizeof(*a) + text);
     struct stream *s = calloc(1, sizeof(*s) + n * sizeof(s->subs[0]));
-    if (!a || !s) {
+    struct poll *p = spec->poll ? poll_new(spec) : NULL;
+    if (!a || !s || (spec->poll && !p)) {
         free(a);
         free(s);
+        poll_free(p);
         return NULL;
     }
+    s->poll = p;
     char *at = a->data;
     a->next = NULL;
     a->stream = s;
@@ -127,7 +153,10 @@ static struct arrival *arrival_new(const struct hub *h, int fd, unsigned request
     s->user_id = spec->user_id;
     s->token_id = spec->token_id;
     s->deadline_ms = spec->expires_ms;
-    int64_t planned = h->max_ms ? clock_now_ms() + h->max_ms : 0;
+    int64_t max_ms = atomic_load(&h->max_ms);
+    if (!max_ms)
+        max_ms = atomic_load(&h->plan_ms);
+    int64_t planned = max_ms ? clock_now_ms() + max_ms : 0;
     if (planned && (!s->deadline_ms || planned < s->deadline_ms))
         s->deadline_ms = planned;
     s->fd = fd;
@@ -190,7 +219,7 @@ void hub_keeper(struct hub *h, hub_keep_fn *fn, void *ctx)
 bool hub_hand_back(struct hub *h, int fd)
 {
     pthread_mutex_lock(&h->lock);
-    bool kept = h->keep_fn && !h->stopping && !set_blocking(fd, true);
+    bool kept = h->keep_fn && !set_blocking(fd, true);
     if (kept)
         h->keep_fn(fd, h->keep_ctx);
     pthread_mutex_unlock(&h->lock);
@@ -290,8 +319,8 @@ static void close_stalled(struct hub *h)
 static void each_stream(struct hub *h, void (*fn)(struct hub *, struct stream *, int64_t),
                         int64_t arg)
 {
-    struct link *heads[] = {&h->idle, &h->parked};
-    for (int i = 0; i < 2; i++) {
+    struct link *heads[] = {&h->idle, &h->polls, &h->parked};
+    for (int i = 0; i < 3; i++) {
         for (struct link *l = heads[i]->next, *next; l != heads[i]; l = next) {
             next = l->next;
             fn(h, stream_of_order(l), arg);
@@ -377,6 +406,7 @@ static void on_tick(struct hub *h)
     look_for_commits(h);
     check_tokens(h);
     meet_deadlines(h);
+    polls_meet_due(h);
     break_silence(h);
     close_stalled(h);
 }
@@ -524,17 +554,14 @@ enum vx_err hub_start(const struct app *app, struct hub **out)
         return VX_ERR_NO_MEMORY;
     h->app = app;
     h->epoch = store_epoch(app->store);
-    h->max = (unsigned)config_int(app->cfg, CFG_STREAM_MAX);
-    h->max_per_user = (unsigned)config_int(app->cfg, CFG_STREAM_MAX_PER_USER);
-    h->stall_ms = config_int(app->cfg, CFG_STREAM_STALL_SECONDS) * 1000;
-    h->max_ms = config_int(app->cfg, CFG_STREAM_MAX_SECONDS) * 1000;
     h->arrivals_end = &h->arrivals;
     h->tokens_at = NO_LOOK;
     pthread_mutex_init(&h->lock, NULL);
     atomic_init(&h->open, 0);
+    hub_configure(h, app->cfg);
     buf_init(&h->text, SIZE_MAX / 2);
-    struct link *heads[] = {&h->idle, &h->parked, &h->behind, &h->dead};
-    for (int i = 0; i < 4; i++)
+    struct link *heads[] = {&h->idle, &h->parked, &h->polls, &h->behind, &h->dead};
+    for (int i = 0; i < 5; i++)
         link_init(heads[i]);
     h->keepalive = frame_new(1, KEEPALIVE_TEXT, strlen(KEEPALIVE_TEXT));
     h->ping = frame_new(1, PING_TEXT, strlen(PING_TEXT));

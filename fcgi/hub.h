@@ -11,9 +11,10 @@ struct hub;
 /* Starts the thread with its own read connection. */
 enum vx_err hub_start(const struct app *app, struct hub **out);
 /* Takes over fd (a FastCGI connection on which the headers, the armed id and the preamble were
- * already sent); request_id is the FastCGI one. Copies spec. The hub writes STDOUT and END_REQUEST
- * records itself and closes fd at the end. On an error nothing is taken: fd and the reserved place
- * stay the caller's. */
+ * already sent; of the long-poll form nothing was sent, the hub writes the whole answer);
+ * request_id is the FastCGI one. Copies spec. The hub writes STDOUT and END_REQUEST records itself
+ * and closes fd at the end. On an error nothing is taken: fd and the reserved place stay the
+ * caller's. */
 enum vx_err hub_add(struct hub *hub, int fd, unsigned request_id, const struct stream_spec *spec);
 /* hub_add() for a connection the web server asked to keep: when the stream ended cleanly it goes to
  * the keeper instead of being closed. (nginx may send its next request on a connection in the
@@ -28,7 +29,15 @@ void hub_keeper(struct hub *hub, hub_keep_fn *fn, void *ctx);
  * (this user). Reserves a place that hub_add() uses up or hub_unreserve() gives back. */
 enum vx_err hub_reserve(struct hub *hub, int64_t user_id);
 void hub_unreserve(struct hub *hub, int64_t user_id);
-/* Ends every stream with a jittered retry: line and END_REQUEST, joins the thread. */
+/* How many streams a user may have and has. */
+void hub_usage(struct hub *hub, int64_t user_id, unsigned *limit, unsigned *in_use);
+/* Plans the end of every stream after ms when stream.max_seconds is 0: where the web server ends
+ * long requests by force. */
+void hub_plan_end(struct hub *hub, int64_t ms);
+/* Takes the limits of a configuration that was read again. Open streams stay. */
+void hub_configure(struct hub *hub, const struct config *cfg);
+/* Ends every stream with a jittered retry: line and END_REQUEST, joins the thread. Kept connections
+ * go to the keeper, when there is one. */
 void hub_stop(struct hub *hub);
 unsigned hub_streams(struct hub *hub);
 

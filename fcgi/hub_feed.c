@@ -45,7 +45,10 @@ static struct frame *make_frame(struct reading *r, unsigned request_id, const st
 {
     struct buf *b = &r->h->text;
     struct frame *f = NULL;
-    if (frame_event_text(b, r->h->epoch, e, topic) == 0)
+    bool poll = r->one && r->one->poll;
+    if (poll && frame_event_json(b, r->h->epoch, e, topic) == 0)
+        f = frame_raw(b->data, b->len);
+    else if (!poll && frame_event_text(b, r->h->epoch, e, topic) == 0)
         f = frame_new(request_id, b->data, b->len);
     if (b->failed || b->cap > HUB_BATCH_BYTES)
         buf_free(b); /* one huge event must not stay in memory */
@@ -97,19 +100,22 @@ static bool take_live(const struct event *e, void *ctx)
 }
 
 /* Rows are missing: trimmed before they were given out? Streams of such topics go through
- * feed_behind(), which tells them. */
+ * feed_behind(), which tells them. Those of a deleted meeting end here, also the parked ones. */
 static enum vx_err look_at_floors(struct hub *h)
 {
     for (size_t i = 0; i < h->n_buckets; i++) {
         for (struct topic *t = h->topics[i]; t; t = t->next) {
             int64_t floor = 0;
-            enum vx_err err = events_floor(h->db, t->name, &floor);
+            enum topic_end end = TOPIC_OPEN;
+            enum vx_err err = events_floor_end(h->db, t->name, &floor, &end);
             if (err)
                 return err;
             if (floor <= h->seen)
                 continue;
             for (struct sub *u = t->subs; u; u = u->next) {
-                if (u->stream->live)
+                if (end == TOPIC_DELETED)
+                    stream_part_retry(h, u->stream, false);
+                else if (u->stream->live)
                     stream_fall_behind(h, u->stream);
             }
         }
@@ -190,7 +196,10 @@ static void give_all(struct hub *h, int n)
             if (!s->live || s->batch == h->batch)
                 continue;
             s->batch = h->batch;
-            give(h, s, t, n);
+            if (s->poll)
+                stream_fall_behind(h, s);
+            else
+                give(h, s, t, n);
         }
     }
 }
@@ -263,18 +272,25 @@ static bool take_behind(const struct event *e, void *ctx)
 }
 
 /* Tells about rows that were trimmed under the stream's cursor. *told: something was said, the
- * rows come at the next turn. */
+ * rows come at the next turn. The stream ends when one of its topics was deleted (there is no hole
+ * then: its owner wanted it gone), or when its end was trimmed: the handler tells both apart when
+ * the client comes back. */
 static enum vx_err tell_gaps(struct hub *h, struct stream *s, bool *told)
 {
     int64_t floors[STREAM_TOPICS_MAX] = {0};
+    enum topic_end end = TOPIC_OPEN;
     struct buf b;
     buf_init(&b, HUB_BATCH_BYTES);
     for (int i = 0; i < s->n_topics; i++) {
         struct sub *u = &s->subs[i];
-        enum vx_err err = events_floor(h->db, u->topic->name, &floors[i]);
-        if (err) {
+        enum vx_err err = events_floor_end(h->db, u->topic->name, &floors[i], &end);
+        if (err || end == TOPIC_DELETED) {
             buf_free(&b);
-            return err;
+            if (err)
+                return err;
+            *told = true;
+            stream_part_retry(h, s, false);
+            return VX_OK;
         }
         if (floors[i] <= s->cursor || floors[i] <= u->told)
             floors[i] = 0;
@@ -293,6 +309,8 @@ static enum vx_err tell_gaps(struct hub *h, struct stream *s, bool *told)
         }
         if (s->n_topics == 1 && !s->dead)
             s->cursor = floors[0];
+        if (end == TOPIC_END_TRIMMED && s->end_type)
+            stream_part_retry(h, s, true);
     }
     buf_free(&b);
     return VX_OK;
@@ -328,6 +346,22 @@ static int by_id(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* Puts what read_behind() found into a long poll's answer, as far as the horizon or as it holds. */
+static void fill_poll(struct hub *h, struct stream *s, int n_entries, int64_t horizon)
+{
+    for (int i = 0; i < n_entries && h->entries[i].id <= horizon; i++) {
+        const struct entry *e = &h->entries[i];
+        if (!poll_add(h, s, (const char *)e->plain->data, e->plain->len))
+            return;
+        s->cursor = e->id;
+        if ((s->end_type && e->end_type == s->end_type) || poll_is_full(s)) {
+            poll_answer(h, s, s->end_type && e->end_type == s->end_type);
+            return;
+        }
+    }
+    s->cursor = horizon;
+}
+
 /* Sends what read_behind() found, as far as the horizon. */
 static void send_behind(struct hub *h, struct stream *s, int n_entries, int64_t horizon)
 {
@@ -337,6 +371,10 @@ static void send_behind(struct hub *h, struct stream *s, int n_entries, int64_t 
     bool ends = false;
     if (s->n_topics > 1)
         qsort(h->entries, (size_t)n_entries, sizeof(h->entries[0]), by_id);
+    if (s->poll) {
+        fill_poll(h, s, n_entries, horizon);
+        return;
+    }
     for (int i = 0; i < n_entries && !ends && h->entries[i].id <= horizon; i++) {
         f[n] = h->entries[i].plain;
         ids[n++] = h->entries[i].id;
@@ -345,6 +383,13 @@ static void send_behind(struct hub *h, struct stream *s, int n_entries, int64_t 
     if (n > 0 && !send_events(h, s, f, ids, n, ends))
         return;
     s->cursor = horizon;
+}
+
+static void catch_up(struct hub *h, struct stream *s)
+{
+    s->live = true;
+    if (s->poll)
+        poll_settle(h, s);
 }
 
 /* One batch for one stream. Puts it back in the queue unless it is live or cannot go on. */
@@ -370,7 +415,7 @@ static enum vx_err feed_one(struct hub *h, struct stream *s)
     forget(h, r.n);
     if (!s->dead && !s->parked && !s->closing) {
         if (s->cursor >= h->seen)
-            s->live = true;
+            catch_up(h, s);
         else
             stream_fall_behind(h, s);
     }
@@ -385,7 +430,7 @@ void feed_behind(struct hub *h, int n)
         struct stream *s = stream_of_ready(h->behind.next);
         link_remove(&s->ready);
         if (s->cursor >= h->seen) {
-            s->live = true;
+            catch_up(h, s);
             continue;
         }
         enum vx_err err = feed_one(h, s);

@@ -101,6 +101,14 @@ struct frame *frame_as(struct frame *f, unsigned request_id)
     return copy;
 }
 
+struct frame *frame_raw(const char *text, size_t n)
+{
+    struct frame *f = frame_alloc(n);
+    if (f)
+        memcpy(f->data, text, n);
+    return f;
+}
+
 void frame_unref(struct frame *f)
 {
     if (f && --f->refs == 0)
@@ -151,6 +159,17 @@ int frame_event_text(struct buf *b, const char *epoch, const struct event *e, co
     if (!b->failed)
         unbreak_lines(b->data + start, b->len - start);
     return buf_append_str(b, "\n\n");
+}
+
+int frame_event_json(struct buf *b, const char *epoch, const struct event *e, const char *topic)
+{
+    buf_clear(b);
+    buf_printf(b, "{\"id\":\"%s-%" PRId64 "\",\"data\":", epoch, e->id);
+    if (topic)
+        append_with_topic(b, e->data, e->data_len, topic);
+    else
+        buf_append(b, e->data, e->data_len);
+    return buf_append_char(b, '}');
 }
 
 int frame_gap_text(struct buf *b, const char *epoch, int64_t after, int64_t floor,

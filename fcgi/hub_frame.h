@@ -27,10 +27,14 @@ struct frame *frame_end(unsigned request_id, const char *text, const void *rest,
 /* f for another request id: f itself when made for the same, else a copy. A new reference. */
 struct frame *frame_as(struct frame *f, unsigned request_id) __attribute__((warn_unused_result));
 void frame_unref(struct frame *f);
+/* Text as it is, without records. NULL when out of memory. */
+struct frame *frame_raw(const char *text, size_t n) __attribute__((warn_unused_result));
 
 /* Replaces the text in b by "id: <epoch>-<n>\ndata: <json>\n\n"; topic != NULL is put into the
  * object. 0, or -1 when memory ran out. */
 int frame_event_text(struct buf *b, const char *epoch, const struct event *e, const char *topic);
+/* Same as {"id":"<epoch>-<n>","data":<json>}. */
+int frame_event_json(struct buf *b, const char *epoch, const struct event *e, const char *topic);
 /* Appends a gap frame (no id line). 0 or -1. */
 int frame_gap_text(struct buf *b, const char *epoch, int64_t after, int64_t floor,
                    const char *topic);

@@ -137,9 +137,9 @@ static int subscribe(struct hub *h, struct stream *s, int i, const char *name)
     if (t->subs)
         t->subs->prev = u;
     t->subs = u;
-    if (s->n_topics > 1)
+    if (!s->poll && s->n_topics > 1)
         t->n_merged++;
-    else
+    else if (!s->poll)
         t->n_plain++;
     return 0;
 }
@@ -156,9 +156,9 @@ static void unsubscribe(struct hub *h, struct stream *s, int i)
         t->subs = u->next;
     if (u->next)
         u->next->prev = u->prev;
-    if (s->n_topics > 1)
+    if (!s->poll && s->n_topics > 1)
         t->n_merged--;
-    else
+    else if (!s->poll)
         t->n_plain--;
     if (!t->subs)
         topic_remove(h, t);
@@ -190,8 +190,16 @@ static int end_type_get(struct hub *h, const char *type, uint8_t *out)
 
 /* ---- entering and leaving ---- */
 
+static void touch(struct hub *h, struct stream *s)
+{
+    s->active_ms = h->now;
+    link_append(s->parked ? &h->parked : s->poll ? &h->polls : &h->idle, &s->order);
+}
+
 void arrival_free(struct arrival *a)
 {
+    if (a->stream)
+        poll_free(a->stream->poll);
     free(a->stream);
     free(a);
 }
@@ -202,9 +210,12 @@ void stream_enter(struct hub *h, struct arrival *a)
     a->stream = NULL;
     link_init(&s->order);
     link_init(&s->ready);
-    s->active_ms = h->now;
     h->n_streams++;
-    link_append(&h->idle, &s->order);
+    touch(h, s);
+    if (s->poll) {
+        s->poll->due_ms = h->now + s->poll->wait_ms;
+        h->dirty = true; /* whoever asks sees what was committed before */
+    }
 
     bool ok = !a->end_type || end_type_get(h, a->end_type, &s->end_type) == 0;
     for (int i = 0; ok && i < s->n_topics; i++)
@@ -260,6 +271,7 @@ void streams_reap(struct hub *h)
             count_sub(&h->tokens, s->token_id);
         h->n_streams--;
         hub_give_back(h, s->user_id);
+        poll_free(s->poll);
         free(s);
     }
 }
@@ -276,12 +288,6 @@ void stream_fall_behind(struct hub *h, struct stream *s)
 }
 
 /* ---- writing ---- */
-
-static void touch(struct hub *h, struct stream *s)
-{
-    s->active_ms = h->now;
-    link_append(s->parked ? &h->parked : &h->idle, &s->order);
-}
 
 /* Its socket is full: wait for EPOLLOUT. */
 static void park(struct hub *h, struct stream *s)
@@ -368,6 +374,10 @@ void stream_say(struct hub *h, struct stream *s, const char *text)
 {
     if (s->dead || s->parked || s->closing)
         return;
+    if (s->poll) {
+        poll_note(h, s, text);
+        return;
+    }
     struct frame *f = frame_new(s->request_id, text, strlen(text));
     if (!f) {
         stream_drop(h, s);
@@ -454,6 +464,10 @@ void stream_part_retry(struct hub *h, struct stream *s, bool patient)
 {
     unsigned r = 0;
     char text[32];
+    if (s->poll) {
+        poll_answer(h, s, false);
+        return;
+    }
     if (secret_bytes(&r, sizeof(r)))
         r = (unsigned)s->fd * 97; /* any spread is better than none */
     snprintf(text, sizeof(text), "retry: %u\n\n", 500 + r % 2501);

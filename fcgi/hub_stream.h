@@ -6,7 +6,9 @@
  *   parked  its socket is full; waits for EPOLLOUT, then it is behind
  *   closing its last words are in the tail; it goes when they are out
  *   dead    its fd is closed; freed at the end of the turn
- * hub_loop (hub.c) decides when, hub_feed.c reads the log, hub_stream.c writes and keeps lists. */
+ * A long poll is live while it waits; once it has something to say it is fed like one that is
+ * behind, into its answer instead of its socket, and then closing (hub_poll.c). hub_loop (hub.c)
+ * decides when, hub_feed.c reads the log, hub_stream.c writes and keeps lists. */
 #ifndef VX_HUB_STREAM_H
 #define VX_HUB_STREAM_H
 
@@ -26,6 +28,8 @@
 #define HUB_BATCH_EVENTS 256
 #define HUB_BATCH_BYTES  (1u << 20)
 #define HUB_END_TYPES    16
+#define HUB_POLL_EVENTS  500        /* in one long-poll answer */
+#define HUB_POLL_BYTES   (1u << 20) /* then it is sent as it is */
 
 /* Circular list with a head; an unlinked element points to itself. */
 struct link {
@@ -35,7 +39,7 @@ struct link {
 struct topic {
     struct topic *next; /* in its hash bucket */
     struct sub *subs;
-    unsigned n_plain, n_merged; /* streams of this topic alone, of several topics */
+    unsigned n_plain, n_merged; /* streams of this topic alone, of several topics; no polls */
     int first, last;            /* its events in the batch at hand, -1 = none */
     uint32_t hash;
     char name[];
@@ -48,8 +52,18 @@ struct sub {
     int64_t told;            /* floor a gap frame already told about */
 };
 
+/* What a long poll has besides a stream. */
+struct poll {
+    int64_t wait_ms, due_ms; /* monotonic: answered then, with or without events */
+    int n;                   /* events */
+    struct buf events;       /* JSON objects, separated by commas */
+    size_t head_len;
+    char head[]; /* header lines of the answer, all but Content-Length */
+};
+
 struct stream {
-    struct link order; /* hub->idle or hub->parked, longest without activity first; first member */
+    struct link order; /* hub->idle, hub->polls or hub->parked, longest without activity first;
+                          first member */
     struct link ready; /* hub->behind or hub->dead */
     struct frame *tail;
     size_t tail_at;
@@ -57,6 +71,7 @@ struct stream {
     int64_t active_ms; /* monotonic: last bytes the socket took */
     int64_t deadline_ms; /* wall clock: key's expiry or planned end, 0 = none */
     int64_t user_id, token_id;
+    struct poll *poll; /* NULL = a stream */
     int fd;
     uint32_t batch; /* number of the last batch given (merged streams meet it once a topic) */
     uint16_t request_id;
@@ -88,8 +103,8 @@ struct hub {
     const char *epoch;
     pthread_t thread;
     int epoll, wake, tick;
-    unsigned max, max_per_user;
-    int64_t stall_ms, max_ms;
+    unsigned max, max_per_user; /* under lock */
+    _Atomic int64_t stall_ms, max_ms, plan_ms;
 
     pthread_mutex_t lock; /* what workers touch: */
     struct arrival *arrivals, **arrivals_end;
@@ -103,7 +118,7 @@ struct hub {
     /* The thread's own from here. */
     struct store_conn *db;
     int64_t now; /* monotonic, once a turn */
-    struct link idle, parked, behind, dead;
+    struct link idle, parked, polls, behind, dead;
     unsigned n_streams;
     struct topic **topics;
     size_t n_buckets, n_topics;
@@ -168,6 +183,24 @@ void stream_fall_behind(struct hub *h, struct stream *s);
 void stream_drop(struct hub *h, struct stream *s);
 /* Frees the dead and gives their places back. */
 void streams_reap(struct hub *h);
+
+/* hub_poll.c: the long-poll form */
+
+/* By the worker. NULL when out of memory. */
+struct poll *poll_new(const struct stream_spec *spec);
+void poll_free(struct poll *p);
+/* Adds an event to the answer. False: memory ran out, the stream is dropped. */
+bool poll_add(struct hub *h, struct stream *s, const char *json, size_t n);
+/* Adds unnumbered stream text ("data: …" frames) as events without id. */
+void poll_note(struct hub *h, struct stream *s, const char *text);
+/* The answer holds as much as it may. */
+bool poll_is_full(const struct stream *s);
+/* It was given all there is: answers when there is anything, or when its time is over. */
+void poll_settle(struct hub *h, struct stream *s);
+/* Answers with what there is. end: nothing will follow. */
+void poll_answer(struct hub *h, struct stream *s, bool end);
+/* Answers those whose time is over. */
+void polls_meet_due(struct hub *h);
 
 /* hub_feed.c */
 

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fcgi/handover.h"
 #include "lib/log.h"
 
 #define BACKLOG  4096
@@ -147,47 +148,87 @@ static int bind_at(const char *name, mode_t mode)
     return fd;
 }
 
-static enum vx_err bind_own(struct listener *l, mode_t mode)
+/* Remembers which file at the path is ours. */
+static bool note_own(struct listener *l, const char *name)
 {
-    char name[sizeof((struct sockaddr_un){0}).sun_path];
     struct stat st;
-    enum vx_err err = VX_OK;
-    if (strlen(l->path) + sizeof ".new" > sizeof name)
-        return refuse(l->path, "the path is too long for a socket");
-    snprintf(name, sizeof name, "%s.new", l->path);
-    int folder = lock_folder(l->path);
-    if (folder < 0)
-        return VX_ERR_SYSTEM;
-    if (is_alive(l->path)) {
-        err = refuse(l->path, "another responder already listens there");
-        goto out;
-    }
-    l->fd = bind_at(name, mode);
-    if (l->fd < 0 || stat(name, &st) || rename(name, l->path)) {
-        err = refuse_errno(l->path);
-        goto out;
-    }
+    if (stat(name, &st))
+        return false;
     l->own = true;
     l->dev = st.st_dev;
     l->ino = st.st_ino;
+    return true;
+}
+
+/* Takes the socket of the responder that lives there. VX_OK also when there is none to take, l->fd
+ * stays -1 then. */
+static enum vx_err inherit_own(struct listener *l)
+{
+    if (!is_alive(l->path))
+        return VX_OK;
+    switch (handover_ask(l->path, &l->predecessor, &l->fd)) {
+    case HANDOVER_OFFERED:
+        if (note_own(l, l->path)) {
+            log_event(LOG_INFO_, "listening", "socket", l->path, "from", "its predecessor", NULL);
+            return VX_OK;
+        }
+        close(l->predecessor); /* it is just ending: the name is gone */
+        close(l->fd);
+        l->predecessor = l->fd = -1;
+        return VX_OK;
+    case HANDOVER_SILENT:
+        log_event(LOG_WARN_, "listen", "path", l->path, "reason",
+                  "the responder there does not answer: its place is taken", NULL);
+        return VX_OK;
+    case HANDOVER_NOBODY:
+    case HANDOVER_REFUSED:
+        break;
+    }
+    if (!is_alive(l->path)) /* it ended meanwhile */
+        return VX_OK;
+    return refuse(l->path, "another responder already listens there, and does not hand over");
+}
+
+static enum vx_err open_own(struct listener *l, mode_t mode)
+{
+    char name[sizeof((struct sockaddr_un){0}).sun_path];
+    if (strlen(l->path) + sizeof ".new" > sizeof name)
+        return refuse(l->path, "the path is too long for a socket");
+    snprintf(name, sizeof name, "%s.new", l->path);
+    l->folder = lock_folder(l->path);
+    if (l->folder < 0)
+        return VX_ERR_SYSTEM;
+    enum vx_err err = inherit_own(l);
+    if (err || l->fd >= 0)
+        return err;
+    l->fd = bind_at(name, mode);
+    if (l->fd < 0 || !note_own(l, name) || rename(name, l->path)) {
+        l->own = false;
+        return refuse_errno(l->path);
+    }
     log_event(LOG_INFO_, "listening", "socket", l->path, NULL);
-out:
-    close(folder);
-    return err;
+    return VX_OK;
 }
 
 enum vx_err listener_open(struct listener *l, const struct instance *in, const struct config *cfg)
 {
-    *l = (struct listener){.fd = -1};
+    *l = (struct listener){.fd = -1, .folder = -1, .predecessor = -1};
     if (is_listening(0))
         return take_inherited(l);
     l->path = strdup(in->socket);
     if (!l->path)
         return VX_ERR_NO_MEMORY;
-    enum vx_err err = bind_own(l, mode_of(cfg));
+    enum vx_err err = open_own(l, mode_of(cfg));
     if (err)
         listener_close(l);
     return err;
+}
+
+void listener_unlock(struct listener *l)
+{
+    if (l->folder >= 0)
+        close(l->folder);
+    l->folder = -1;
 }
 
 void listener_unlink(struct listener *l)
@@ -199,6 +240,10 @@ void listener_unlink(struct listener *l)
 
 void listener_close(struct listener *l)
 {
+    listener_unlock(l);
+    if (l->predecessor >= 0)
+        close(l->predecessor);
+    l->predecessor = -1;
     if (l->fd >= 0)
         close(l->fd);
     l->fd = -1;

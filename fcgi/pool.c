@@ -11,25 +11,33 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "fcgi/lane.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
 #define ACCEPT_BATCH 16
 #define PAUSE_MS     100
-#define PEER_SECONDS 30 /* a peer silent for this long in the middle of a request is dropped */
+#define PEER_SECONDS 30 /* a peer that takes nothing of an answer for this long is dropped */
 #define WORKER_STACK (1024 * 1024)
 #define DRAIN_EVENTS 16
 #define THREADS_MAX  64
+#define TRACKED_MAX  (1u << 20)
+
+/* Whose a connection is, by descriptor. Epoll may have told a worker about one that pool_leave() is
+ * just passing on: whoever changes PARKED to HELD owns it. */
+enum place { HELD, PARKED };
 
 struct worker {
     struct pool *pool;
     pthread_t thread;
     struct server server;
+    struct lane_reader reader;
 };
 
 struct pool {
@@ -37,6 +45,12 @@ struct pool {
     int listen_fd, epoll_fd, timer_fd, stop_fd;
     bool tcp;
     atomic_bool drain_backlog;
+    atomic_bool leaving; /* to the successor: pass and pass_ctx are set */
+    pool_pass_fn *pass;
+    void *pass_ctx;
+    struct lane *lane;
+    atomic_uchar *places; /* enum place */
+    size_t n_places;
     unsigned n; /* workers that were started */
     struct worker workers[THREADS_MAX];
 };
@@ -84,23 +98,39 @@ static int accept_one(struct pool *p)
     return fd;
 }
 
-enum peek { PEEK_BYTES, PEEK_NOTHING, PEEK_GONE };
-
-static enum peek peek(int fd)
+/* True when the connection was parked and is the caller's now. */
+static bool claim(struct pool *p, int fd)
 {
-    char c;
-    ssize_t n = recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n > 0)
-        return PEEK_BYTES;
-    return n < 0 && (errno == EAGAIN || errno == EINTR) ? PEEK_NOTHING : PEEK_GONE;
+    unsigned char parked = PARKED;
+    return (size_t)fd < p->n_places &&
+           atomic_compare_exchange_strong(&p->places[fd], &parked, HELD);
+}
+
+/* What the web server writes meanwhile stays in the socket, and goes with it. */
+static void pass_on(struct pool *p, int fd)
+{
+    epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it never was in the set */
+    p->pass(fd, p->pass_ctx);
 }
 
 static void pool_park(struct pool *p, int fd, bool in_set)
 {
-    if (!arm(p, in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT)) {
-        log_event(LOG_WARN_, "park", "reason", strerrordesc_np(errno), NULL);
-        close(fd);
+    if (atomic_load(&p->leaving)) {
+        pass_on(p, fd);
+        return;
     }
+    bool tracked = (size_t)fd < p->n_places;
+    if (tracked)
+        atomic_store(&p->places[fd], PARKED);
+    if (!tracked || !arm(p, in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT)) {
+        log_event(LOG_WARN_, "park", "reason", strerrordesc_np(errno), NULL);
+        if (!tracked || claim(p, fd))
+            close(fd);
+        return;
+    }
+    /* pool_leave() may have looked at all places before it was in its own */
+    if (atomic_load(&p->leaving) && claim(p, fd))
+        pass_on(p, fd);
 }
 
 void pool_take_back(int fd, void *ctx)
@@ -115,16 +145,35 @@ static void leave_set(int fd, void *ctx)
     epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* ENOENT: it never was in the set */
 }
 
+static void request_arrived(void *ctx)
+{
+    struct worker *w = ctx;
+    lane_read_done(w->pool->lane, &w->reader);
+}
+
 static void serve(struct worker *w, int fd, bool in_set)
 {
     struct pool *p = w->pool;
-    enum peek what = peek(fd);
-    if (what == PEEK_GONE) {
+    enum arrival_state state = lane_look(fd);
+    if (state == ARRIVED_GONE) {
         close(fd);
         return;
     }
-    if (what == PEEK_BYTES && serve_one(&w->server, fd, leave_set, p) != SERVED_KEEP)
+    bool unfinished = state == ARRIVED_PART || state == ARRIVED_MUCH;
+    if (unfinished && !lane_read_begin(p->lane, &w->reader, fd)) {
+        leave_set(fd, p);
+        if (atomic_load(&p->service->draining))
+            close(fd);
+        else
+            lane_put(p->lane, fd, state);
         return;
+    }
+    if (state != ARRIVED_NOTHING) {
+        w->server.arrived = unfinished ? request_arrived : NULL;
+        w->server.arrived_ctx = w;
+        if (serve_one(&w->server, fd, leave_set, p) != SERVED_KEEP)
+            return;
+    }
     if (atomic_load(&p->service->draining))
         close(fd);
     else
@@ -149,7 +198,7 @@ static int accept_some(struct pool *p)
             pool_park(p, last, false);
         last = fd;
     }
-    if (!atomic_load(&p->service->draining))
+    if (!atomic_load(&p->service->draining) && !atomic_load(&p->leaving))
         arm(p, EPOLL_CTL_MOD, p->listen_fd, EPOLLIN | EPOLLONESHOT);
     return last;
 }
@@ -168,7 +217,8 @@ static void drain(struct worker *w)
             fd = ev[i].data.fd;
             if (fd == p->stop_fd || fd == p->timer_fd || fd == p->listen_fd)
                 continue;
-            serve(w, fd, true);
+            if (claim(p, fd))
+                serve(w, fd, true);
             more = true;
         }
     }
@@ -180,6 +230,7 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
     struct pool *p = w->pool;
+    server_warm(&w->server);
     for (;;) {
         struct epoll_event ev;
         int n = epoll_wait(p->epoll_fd, &ev, 1, -1);
@@ -191,7 +242,8 @@ static void *work(void *arg)
             continue;
         int fd = ev.data.fd;
         if (fd == p->stop_fd) {
-            drain(w);
+            if (!atomic_load(&p->leaving))
+                drain(w);
             break;
         }
         if (fd == p->timer_fd) {
@@ -200,7 +252,7 @@ static void *work(void *arg)
             fd = accept_some(p);
             if (fd >= 0)
                 serve(w, fd, false);
-        } else {
+        } else if (claim(p, fd)) {
             serve(w, fd, true);
         }
     }
@@ -222,8 +274,11 @@ static bool set_nonblocking(int fd)
     return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
-static void pool_free(struct pool *p)
+void pool_free(struct pool *p)
 {
+    if (p->lane)
+        lane_free(p->lane);
+    free(p->places);
     if (p->epoll_fd >= 0)
         close(p->epoll_fd);
     if (p->timer_fd >= 0)
@@ -237,6 +292,7 @@ static bool start_worker(struct pool *p, pthread_attr_t *attr)
 {
     struct worker *w = &p->workers[p->n];
     w->pool = p;
+    lane_add_reader(p->lane, &w->reader);
     if (server_init(&w->server, p->service))
         return false;
     if (pthread_create(&w->thread, attr, work, w)) {
@@ -245,6 +301,17 @@ static bool start_worker(struct pool *p, pthread_attr_t *attr)
     }
     p->n++;
     return true;
+}
+
+/* Room for every descriptor we may have. */
+static bool track(struct pool *p)
+{
+    struct rlimit r;
+    p->n_places = TRACKED_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < TRACKED_MAX)
+        p->n_places = r.rlim_cur;
+    p->places = calloc(p->n_places, sizeof *p->places);
+    return p->places != NULL;
 }
 
 enum vx_err pool_start(int listen_fd, unsigned threads, struct service *service, struct pool **out)
@@ -261,9 +328,15 @@ enum vx_err pool_start(int listen_fd, unsigned threads, struct service *service,
     p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     p->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     atomic_store(&service->draining, false);
-    if (p->epoll_fd < 0 || p->timer_fd < 0 || p->stop_fd < 0 || !set_nonblocking(listen_fd) ||
-        !arm(p, EPOLL_CTL_ADD, p->stop_fd, EPOLLIN) || !arm(p, EPOLL_CTL_ADD, p->timer_fd, 0) ||
+    if (!track(p) || p->epoll_fd < 0 || p->timer_fd < 0 || p->stop_fd < 0 ||
+        !set_nonblocking(listen_fd) || !arm(p, EPOLL_CTL_ADD, p->stop_fd, EPOLLIN) ||
+        !arm(p, EPOLL_CTL_ADD, p->timer_fd, 0) ||
         !arm(p, EPOLL_CTL_ADD, listen_fd, EPOLLIN | EPOLLONESHOT) || pthread_attr_init(&attr)) {
+        pool_free(p);
+        return VX_ERR_SYSTEM;
+    }
+    if (lane_start(threads > 1 ? threads / 2 : 1, pool_take_back, p, &p->lane)) {
+        pthread_attr_destroy(&attr);
         pool_free(p);
         return VX_ERR_SYSTEM;
     }
@@ -272,6 +345,7 @@ enum vx_err pool_start(int listen_fd, unsigned threads, struct service *service,
         ;
     pthread_attr_destroy(&attr);
     if (p->n == 0) {
+        lane_stop(p->lane, NULL, NULL);
         pool_free(p);
         return VX_ERR_SYSTEM;
     }
@@ -281,7 +355,8 @@ enum vx_err pool_start(int listen_fd, unsigned threads, struct service *service,
     return VX_OK;
 }
 
-bool pool_stop(struct pool *p, bool drain_backlog, int64_t timeout_ms)
+/* Tells the workers to end; true when all did in time. */
+static bool end_workers(struct pool *p, int64_t timeout_ms)
 {
     const uint64_t one = 1;
     struct timespec until;
@@ -293,15 +368,50 @@ bool pool_stop(struct pool *p, bool drain_backlog, int64_t timeout_ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000L;
     }
-    atomic_store(&p->drain_backlog, drain_backlog);
-    atomic_store(&p->service->draining, true);
     if (write(p->stop_fd, &one, sizeof one) != sizeof one)
         log_event(LOG_ERROR_, "stop", "reason", strerrordesc_np(errno), NULL);
     for (unsigned i = 0; i < p->n; i++)
         if (pthread_timedjoin_np(p->workers[i].thread, NULL, &until))
             all = false;
+    return all;
+}
+
+static void close_one(int fd, void *ctx)
+{
+    (void)ctx;
+    close(fd);
+}
+
+bool pool_stop(struct pool *p, bool drain_backlog, int64_t timeout_ms)
+{
+    atomic_store(&p->drain_backlog, drain_backlog);
+    atomic_store(&p->service->draining, true);
+    lane_stop(p->lane, close_one, NULL); /* unfinished, so nobody relies on them */
+    bool all = end_workers(p, timeout_ms);
     if (all)
         pool_free(p);
+    return all;
+}
+
+/* Passes everything that is parked. */
+static void pass_parked(struct pool *p)
+{
+    for (size_t fd = 0; fd < p->n_places; fd++)
+        if (atomic_load_explicit(&p->places[fd], memory_order_relaxed) == PARKED &&
+            claim(p, (int)fd))
+            pass_on(p, (int)fd);
+}
+
+bool pool_leave(struct pool *p, pool_pass_fn *pass, void *ctx, int64_t timeout_ms)
+{
+    p->pass = pass;
+    p->pass_ctx = ctx;
+    atomic_store(&p->leaving, true);
+    epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, p->listen_fd, NULL);
+    pass_parked(p);
+    lane_stop(p->lane, pool_take_back, p);
+    bool all = end_workers(p, timeout_ms);
+    pass_parked(p);
     return all;
 }
 

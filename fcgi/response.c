@@ -100,6 +100,8 @@ static const char *render_success(struct response *rs, struct rendered *out)
     out->status = rs->status ? rs->status : 200;
     if (out->status == 204)
         return NULL;
+    if (rs->stream && rs->stream->poll)
+        return "application/json";
     if (rs->stream)
         return "text/event-stream; charset=utf-8";
     if (rs->json) {
@@ -140,7 +142,9 @@ void response_render(const struct request *rq, struct response *rs, struct buf *
     buf_printf(head, "Status: %d %s\r\n", out->status, http_status_title(out->status));
     if (type)
         buf_printf(head, "Content-Type: %s\r\n", type);
-    if (stream)
+    if (stream && rs->stream->poll)
+        buf_append_str(head, "Cache-Control: no-cache\r\n");
+    else if (stream)
         buf_append_str(head, "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
     else if (out->status != 204)
         buf_printf(head, "Content-Length: %zu\r\n", out->body_len);

@@ -13,7 +13,8 @@ struct rendered {
 };
 
 /* Writes the header block (to the empty line) into head and tells what body follows: none for HEAD,
- * 204 and streams. Ids are those of rq. Never fails: without memory it becomes a short 503. */
+ * 204 and streams; that of a long poll has no Content-Length yet. Ids are those of rq. Never fails:
+ * without memory it becomes a short 503. */
 void response_render(const struct request *rq, struct response *rs, struct buf *head,
                      struct rendered *out);
 /* The first bytes of a stream: the id line that arms the client's cursor, then the preamble. The

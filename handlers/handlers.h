@@ -37,6 +37,10 @@ handler_fn handle_bots_status; /* GET /bots/status */
 handler_fn handle_meeting_list; /* GET /meetings and GET /bots */
 handler_fn handle_meeting_get;  /* GET /meetings/{meeting_id:int} */
 
+/* meeting_delete.c */
+handler_fn handle_meeting_delete;           /* DELETE /meetings/{meeting_id:int} */
+handler_fn handle_meeting_delete_by_native; /* DELETE /meetings/{platform}/{native_meeting_id} */
+
 /* transcripts.c */
 handler_fn handle_transcript_by_id; /* GET /transcripts/by-id/{meeting_id:int} */
 handler_fn handle_transcript_get;   /* GET /transcripts/{platform}/{native_meeting_id} */
@@ -48,5 +52,8 @@ handler_fn handle_bot_transcripts; /* POST /bots/internal/transcripts */
 /* streams.c */
 handler_fn handle_bot_commands;   /* GET /bots/internal/commands */
 handler_fn handle_meeting_stream; /* GET /agent/meeting/stream */
+
+/* feed.c */
+handler_fn handle_feed; /* GET /meetings/stream: the user's feed, or several topics */
 
 #endif

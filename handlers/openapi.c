@@ -22,6 +22,7 @@
 static const char schemas_ref[] = "#/components/schemas/";
 static const char responses_ref[] = "#/components/responses/";
 static const char event_stream[] = "text/event-stream";
+static const char poll_contract[] = "stream.poll.v1"; /* the answer to ?wait= */
 
 /* What a handler answers with when all is well, and errors of its own. */
 static const struct answer {
@@ -47,12 +48,15 @@ static const struct answer {
     {handle_bots_status, "bots.status.v1", NULL, 0, NULL, {0}},
     {handle_meeting_list, "meetings.v1", NULL, 0, NULL, {0}},
     {handle_meeting_get, "meeting.v1", NULL, 0, NULL, {0}},
+    {handle_meeting_delete, NULL, NULL, 0, NULL, {409}},
+    {handle_meeting_delete_by_native, "meeting.deleted.v1", NULL, 0, NULL, {409}},
     {handle_transcript_by_id, "transcript.v1", NULL, 0, NULL, {0}},
     {handle_transcript_get, "transcript.v1", NULL, 0, NULL, {0}},
     {handle_bot_callback, "lifecycle.accepted.v1", NULL, 0, NULL, {409}},
     {handle_bot_transcripts, "transcripts.accepted.v1", NULL, 0, NULL, {404}},
-    {handle_bot_commands, NULL, event_stream, 0, NULL, {0}},
-    {handle_meeting_stream, NULL, event_stream, 0, NULL, {0}},
+    {handle_bot_commands, poll_contract, event_stream, 0, NULL, {0}},
+    {handle_meeting_stream, poll_contract, event_stream, 0, NULL, {0}},
+    {handle_feed, poll_contract, event_stream, 0, NULL, {404}},
 };
 
 /* Statuses that errors of any route may have; each is one entry of components/responses. */
@@ -178,10 +182,11 @@ static struct json_object *make_schemas(struct build *b)
     return schemas;
 }
 
-/* {media: {"schema": …}}; contract NULL = a text. */
-static struct json_object *make_content(struct build *b, const char *media, const char *contract)
+/* content[media] = {"schema": …}; contract NULL = a text. */
+static void add_media(struct build *b, struct json_object *content, const char *media,
+                      const char *contract)
 {
-    struct json_object *content = new_object(b), *body = new_object(b), *schema;
+    struct json_object *body = new_object(b), *schema;
 
     if (contract != NULL) {
         schema = ref(b, schemas_ref, contract);
@@ -191,6 +196,18 @@ static struct json_object *make_content(struct build *b, const char *media, cons
     }
     put(b, body, "schema", schema);
     put(b, content, media, body);
+}
+
+/* {media: {"schema": …}}; the contract of a stream is that of its long-poll form. */
+static struct json_object *make_content(struct build *b, const char *media, const char *contract)
+{
+    struct json_object *content = new_object(b);
+
+    if (media == event_stream) {
+        add_media(b, content, media, NULL);
+        media = "application/json";
+    }
+    add_media(b, content, media, contract);
     return content;
 }
 

@@ -5,6 +5,7 @@
 #include "handlers/routes.h"
 
 #include "handlers/handlers.h"
+#include "handlers/stream_spec.h"
 
 /* clang-format off */
 /* Who may call: any one of the scopes is enough. */
@@ -28,6 +29,7 @@
 #define LIMIT_MAX  100
 #define OFFSET_MAX 10000
 #define REPLAY_MAX 100000
+#define FEED_REPLAY_MAX 10000 /* over up to 50 topics */
 
 #define TEXT(name)          {name, QUERY_STRING, false, 0, 0}
 #define MUST(name)          {name, QUERY_STRING, true, 0, 0}
@@ -51,13 +53,23 @@ static const struct query_param token_query[] = {
     TEXT("scope"), TEXT("scopes"), TEXT("name"), INT("expires_in", INT64_MIN, INT64_MAX), END,
 };
 static const struct query_param commands_query[] = {
-    MUST("session_uid"),
-    TEXT("lastEventId"),
-    END,
+    MUST("session_uid"), TEXT("lastEventId"), INT("wait", 0, STREAM_WAIT_MAX), TEXT("since"), END,
 };
 static const struct query_param stream_query[] = {
-    MUST("meeting_id"), MUST("session_uid"), INT("replay", 0, REPLAY_MAX), TEXT("lastEventId"), END,
+    MUST("meeting_id"),
+    MUST("session_uid"),
+    INT("replay", 0, REPLAY_MAX),
+    TEXT("lastEventId"),
+    INT("wait", 0, STREAM_WAIT_MAX),
+    TEXT("since"),
+    END,
 };
+static const struct query_param feed_query[] = {
+    TEXT("topics"),      INT("replay", 0, FEED_REPLAY_MAX),
+    TEXT("lastEventId"), INT("wait", 0, STREAM_WAIT_MAX),
+    TEXT("since"),       END,
+};
+static const struct query_param transcript_query[] = {TEXT("since"), END};
 
 /* clang-format off */
 static const struct route routes[] = {
@@ -110,11 +122,15 @@ static const struct route routes[] = {
     /* meetings */
     KEY("GET", "/meetings", T, handle_meeting_list, NULL, list_query, 200, "List meetings"),
     LATER("POST", "/meetings", T, 201, "Plan a meeting"),
+    KEY("GET", "/meetings/stream", T, handle_feed, NULL, feed_query, 200,
+        "Event stream of the user's meetings, or of several topics"),
     KEY("GET", "/meetings/{meeting_id:int}", T, handle_meeting_get, NULL, NULL, 200, "A meeting"),
     LATER("PATCH", "/meetings/{meeting_id:int}", T, 200, "Change a meeting"),
-    LATER("DELETE", "/meetings/{meeting_id:int}", T, 204, "Delete a meeting"),
+    KEY("DELETE", "/meetings/{meeting_id:int}", T, handle_meeting_delete, NULL, NULL, 204,
+        "Delete an ended meeting with its transcript"),
     LATER("PATCH", "/meetings/{platform}/{native_meeting_id}", T, 200, "Change a meeting"),
-    LATER("DELETE", "/meetings/{platform}/{native_meeting_id}", T, 200, "Delete a meeting"),
+    KEY("DELETE", "/meetings/{platform}/{native_meeting_id}", T, handle_meeting_delete_by_native,
+        NULL, NULL, 200, "Delete the newest meeting of a link, when it is over"),
     LATER("PUT", "/meetings/{platform}/{native_meeting_id}/intent", T, 200,
           "Say whether a bot shall attend"),
     LATER("POST", "/meetings/{platform}/{native_meeting_id}/share", T, 200,
@@ -124,10 +140,11 @@ static const struct route routes[] = {
 
     /* transcripts */
     LATER("POST", "/transcripts/share/accept", T, 200, "Redeem a share token"),
-    KEY("GET", "/transcripts/by-id/{meeting_id:int}", T, handle_transcript_by_id, NULL, NULL, 200,
+    KEY("GET", "/transcripts/by-id/{meeting_id:int}", T, handle_transcript_by_id, NULL,
+        transcript_query, 200,
         "A transcript by meeting id"),
-    KEY("GET", "/transcripts/{platform}/{native_meeting_id}", T, handle_transcript_get, NULL, NULL,
-        200, "The newest transcript of a link"),
+    KEY("GET", "/transcripts/{platform}/{native_meeting_id}", T, handle_transcript_get, NULL,
+        transcript_query, 200, "The newest transcript of a link"),
     LATER("POST", "/transcripts/{platform}/{native_meeting_id}/share", T, 200,
           "Mint a share token of a transcript"),
 

@@ -1,11 +1,13 @@
 /* GET /transcripts/…: a meeting with its segments (spec/meetings.md §1.13, §4.4; shapes.md
  * "Transcript reads"). Meeting, segments and the log's tip are read in one snapshot, so
  * next_since is exactly where a stream goes on. Segments are written straight to text: a long
- * meeting has tens of thousands, and a tree of them would take tens of megabytes. */
+ * meeting has tens of thousands, and a tree of them would take tens of megabytes. With ?since= an
+ * answer holds what changed after that id, or everything when that cannot be told any more. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "handlers/body.h"
 #include "handlers/handlers.h"
 #include "handlers/meeting_json.h"
 #include "lib/buf.h"
@@ -27,6 +29,10 @@ struct transcript {
     struct segment *seg;
     size_t n_seg;
     int64_t tip;
+    const char *since; /* text of ?since=, NULL = all of it is wanted */
+    bool reset;        /* since is of no use: all of it */
+    const char **retracted;
+    size_t n_retracted;
 };
 
 /* The moment of `offset` as text; NULL when it has none. */
@@ -125,6 +131,26 @@ static bool is_blank(const char *s)
     return left == 0;
 }
 
+/* With ?since= also what a reader has to forget: segments taken back, and emptied ones. */
+static void append_retracted(struct buf *b, const struct transcript *t)
+{
+    size_t given = 0;
+    buf_append_str(b, ",\"retracted\":[");
+    for (size_t i = 0; i < t->n_retracted; i++) {
+        if (given++ > 0)
+            buf_append_char(b, ',');
+        buf_append_json_str(b, t->retracted[i], strlen(t->retracted[i]));
+    }
+    for (size_t i = 0; !t->reset && i < t->n_seg; i++) {
+        if (!is_blank(t->seg[i].text))
+            continue;
+        if (given++ > 0)
+            buf_append_char(b, ',');
+        buf_append_json_str(b, t->seg[i].segment_id, strlen(t->seg[i].segment_id));
+    }
+    buf_append_str(b, t->reset ? "],\"reset\":true" : "]");
+}
+
 static void free_text(void *p)
 {
     free(p);
@@ -154,7 +180,10 @@ static void respond_transcript(struct request *rq, struct response *rs, const st
     }
     char cursor[CURSOR_TEXT_MAX];
     cursor_format(store_epoch(rq->app->store), t->tip, cursor);
-    buf_append_str(&b, "],\"next_since\":");
+    buf_append_char(&b, ']');
+    if (t->since != NULL)
+        append_retracted(&b, t);
+    buf_append_str(&b, ",\"next_since\":");
     buf_append_json_str(&b, cursor, strlen(cursor));
     buf_append_char(&b, '}');
     size_t len = b.len;
@@ -171,6 +200,42 @@ static void respond_transcript(struct request *rq, struct response *rs, const st
     rs->text_len = len;
 }
 
+/* Segments, and with ?since= only what changed. Inside the snapshot. */
+static enum vx_err read_segments(struct request *rq, struct transcript *t)
+{
+    int64_t since = 0, floor = 0;
+    const char *topic = arena_printf(rq->arena, "meeting/%lld", (long long)t->m.id);
+    enum vx_err err = topic != NULL ? events_tip(rq->db, &t->tip) : VX_ERR_NO_MEMORY;
+    if (err == VX_OK && t->since != NULL) {
+        err = events_floor(rq->db, topic, &floor);
+        t->reset =
+            cursor_parse(t->since, store_epoch(rq->app->store), t->tip, &since) != CURSOR_OK ||
+            since < floor; /* what was taken back since then is not known any more */
+        if (t->reset)
+            since = 0;
+        else if (err == VX_OK)
+            err = store_segments_retracted(rq->db, rq->arena, t->m.id, since, &t->retracted,
+                                           &t->n_retracted);
+    }
+    if (err == VX_OK)
+        err = store_segments_since(rq->db, rq->arena, t->m.id, since, &t->seg, &t->n_seg);
+    return err;
+}
+
+/* False: ?since= is no id, the response is the 422. */
+static bool take_since(struct request *rq, struct response *rs, struct transcript *t)
+{
+    int64_t n;
+    t->since = request_query(rq, "since");
+    if (t->since != NULL && *t->since == '\0')
+        t->since = NULL;
+    if (cursor_parse(t->since, store_epoch(rq->app->store), INT64_MAX, &n) != CURSOR_GARBAGE)
+        return true;
+    refuse(rq, rs, "value_error", "Value error, not an id this server gave", "query", "since",
+           json_object_new_string(t->since), NULL);
+    return false;
+}
+
 /* By row id, or by link when platform is given. */
 static enum vx_err read_transcript(struct request *rq, int64_t id, const char *platform,
                                    const char *native_id, struct transcript *t)
@@ -184,9 +249,7 @@ static enum vx_err read_transcript(struct request *rq, int64_t id, const char *p
     else
         err = store_meeting_by_id(rq->db, rq->arena, rq->who.user_id, id, &t->m);
     if (err == VX_OK)
-        err = store_segments_read(rq->db, rq->arena, t->m.id, &t->seg, &t->n_seg);
-    if (err == VX_OK)
-        err = events_tip(rq->db, &t->tip);
+        err = read_segments(rq, t);
     store_snapshot_end(rq->db);
     return err;
 }
@@ -195,6 +258,8 @@ void handle_transcript_by_id(struct request *rq, struct response *rs)
 {
     struct transcript t = {0};
     int64_t id = rq->int_params[0];
+    if (!take_since(rq, rs, &t))
+        return;
     enum vx_err err = read_transcript(rq, id, NULL, NULL, &t);
     if (err == VX_ERR_MEETING_NOT_FOUND)
         response_fail_text(rs, err, "Meeting %lld not found", (long long)id);
@@ -207,6 +272,8 @@ void handle_transcript_by_id(struct request *rq, struct response *rs)
 void handle_transcript_get(struct request *rq, struct response *rs)
 {
     struct transcript t = {0};
+    if (!take_since(rq, rs, &t))
+        return;
     enum vx_err err = read_transcript(rq, 0, rq->params[0], rq->params[1], &t);
     if (err == VX_ERR_MEETING_NOT_FOUND)
         response_fail_text(rs, err, "Meeting not found for platform %s and ID %s", rq->params[0],

@@ -53,6 +53,12 @@
       "vexa replay-bot plays recordings this many times faster")                                   \
     X(BOTS_TOKEN_SECONDS, "bots", "token_seconds", "int", "18000", 60, 604800,                     \
       "life of a meeting token")                                                                   \
+    X(RETENTION_EVENTS_SECONDS, "retention", "events_seconds", "int", "604800", 0, 315360000,      \
+      "events older than this leave the log; streams say gap; 0: keep all")                        \
+    X(RETENTION_EVENTS_PER_TOPIC, "retention", "events_per_topic", "int", "100000", 0, 1000000000, \
+      "newest events kept of one meeting or feed; 0: no limit")                                    \
+    X(RETENTION_SWEEP_SECONDS, "retention", "sweep_seconds", "int", "30", 1, 86400,                \
+      "how often the runner trims the log")                                                        \
     X(LIMITS_BODY_BYTES, "limits", "body_bytes", "int", "1048576", 1024, 33554432,                 \
       "largest JSON body")                                                                         \
     X(LOG_LEVEL, "log", "level", "str", "info", 0, 0, "debug, info, warn or error")                \

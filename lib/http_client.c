@@ -268,6 +268,19 @@ static enum http_fault fault_of(const struct http_call *call, CURLcode code)
     }
 }
 
+/* The headers callers ask about; the text is curl's and lives as long as the call. */
+static void add_headers_of(const struct http_call *call, struct http_result *r)
+{
+    char *type = NULL;
+    curl_off_t wait = 0;
+    if (curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type) != CURLE_OK)
+        type = NULL;
+    if (curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &wait) != CURLE_OK)
+        wait = 0;
+    r->content_type = type != NULL ? type : "";
+    r->retry_after = (int64_t)wait;
+}
+
 /* Reports the calls curl is done with. */
 static int finish_calls(struct http_client *c)
 {
@@ -290,6 +303,7 @@ static int finish_calls(struct http_client *c)
             r.error = call->error[0] != '\0' ? call->error : curl_easy_strerror(code);
         r.body = call->answer.data != NULL ? call->answer.data : "";
         r.body_len = call->answer.len;
+        add_headers_of(call, &r);
         call_unlink(c, call);
         ended++;
         if (call->on_done != NULL)

@@ -39,6 +39,8 @@ struct http_result {
     const char *error;     /* words for the log, "" when fine */
     const char *body;      /* NUL-terminated, "" when empty or on_data took it */
     size_t body_len;
+    const char *content_type; /* "" when absent */
+    int64_t retry_after;      /* seconds the answer asks to wait; 0 = it does not */
 };
 
 struct http_request {

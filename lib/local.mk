@@ -18,11 +18,14 @@ liblib_a_SOURCES = \
 	lib/int_text.c lib/int_text.h \
 	lib/py_text.c lib/py_text.h \
 	lib/http_client.c lib/http_client.h \
+	lib/event_source.c lib/event_source.h \
 	lib/store.c lib/store_lock.c lib/store_lock.h lib/store_writer.c lib/store_writer.h \
 	lib/store_schema.c lib/store_schema.h lib/store_sql.c lib/store_sql.h lib/store.h \
 	lib/store_users.c lib/store_tokens.c lib/store_users.h \
 	lib/store_events.c lib/store_events.h \
-	lib/store_meetings.c lib/store_meeting_bots.c lib/store_meeting_state.c lib/store_meetings.h \
+	lib/store_meetings.c lib/store_meeting_bots.c lib/store_meeting_state.c \
+	lib/store_meeting_delete.c lib/store_meetings.h \
+	lib/store_retention.c lib/store_retention.h \
 	lib/store_meeting_row.c lib/store_meeting_row.h \
 	lib/store_segments.c lib/store_segments.h \
 	lib/store_workloads.c lib/store_workloads.h

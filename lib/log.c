@@ -16,14 +16,14 @@
 static struct {
     const char *service;
     atomic_int fd;
-    enum log_level min;
+    atomic_int min; /* enum log_level */
 } ctx = {.service = "vexa", .fd = 2, .min = LOG_INFO_};
 static _Thread_local const char *request_id;
 
 int log_open(const char *service, const char *path, enum log_level min)
 {
     ctx.service = service;
-    ctx.min = min;
+    atomic_store(&ctx.min, (int)min);
     if (!path)
         return 0;
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -33,6 +33,11 @@ int log_open(const char *service, const char *path, enum log_level min)
     if (old > 2)
         close(old);
     return 0;
+}
+
+void log_set_level(enum log_level min)
+{
+    atomic_store(&ctx.min, (int)min);
 }
 
 void log_set_request_id(const char *id)
@@ -76,7 +81,7 @@ static void end(struct buf *b)
 
 void log_event(enum log_level level, const char *event, ...)
 {
-    if (level < ctx.min)
+    if ((int)level < atomic_load(&ctx.min))
         return;
     struct buf b;
     begin(&b, level, event);
@@ -91,7 +96,7 @@ void log_event(enum log_level level, const char *event, ...)
 
 void log_msg(enum log_level level, const char *event, const char *fmt, ...)
 {
-    if (level < ctx.min)
+    if ((int)level < atomic_load(&ctx.min))
         return;
     char text[2048];
     va_list ap;

@@ -9,6 +9,8 @@ enum log_level { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERROR_ };
 
 /* service: "fcgi", "runner", "up", "bot". path NULL = standard error. 0 or -1 with errno. */
 int log_open(const char *service, const char *path, enum log_level min);
+/* While threads log. */
+void log_set_level(enum log_level min);
 /* The request id put on every line of this thread until it is set to NULL. Not copied. */
 void log_set_request_id(const char *id);
 

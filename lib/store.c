@@ -178,18 +178,12 @@ static enum vx_err migrate(struct store *st, struct store_conn *c)
     return VX_OK;
 }
 
+/* VX_ERR_STORE_FAULT when there is none yet. */
 static enum vx_err read_epoch(struct store *st, struct store_conn *c)
 {
-    char fresh[EPOCH_LENGTH + 1];
-    if (secret_hex(fresh, EPOCH_LENGTH))
-        return VX_ERR_SYSTEM;
-    enum vx_err err = sql_exec(
-        c, "INSERT INTO meta(key, value) VALUES('epoch', ?1) ON CONFLICT DO NOTHING", "t", fresh);
-    if (err)
-        return err;
     sqlite3_stmt *stmt;
     bool row;
-    err = sql_begin(c, &stmt, "SELECT value FROM meta WHERE key='epoch'", "");
+    enum vx_err err = sql_begin(c, &stmt, "SELECT value FROM meta WHERE key='epoch'", "");
     if (err)
         return err;
     err = sql_step(c, stmt, &row);
@@ -202,21 +196,58 @@ static enum vx_err read_epoch(struct store *st, struct store_conn *c)
     return err;
 }
 
+static enum vx_err make_epoch(struct store *st, struct store_conn *c)
+{
+    char fresh[EPOCH_LENGTH + 1];
+    if (secret_hex(fresh, EPOCH_LENGTH))
+        return VX_ERR_SYSTEM;
+    enum vx_err err = sql_exec(
+        c, "INSERT INTO meta(key, value) VALUES('epoch', ?1) ON CONFLICT DO NOTHING", "t", fresh);
+    return err ? err : read_epoch(st, c);
+}
+
+/* Nothing has to be changed to use the database: what nearly every start finds. A process a request
+ * (CGI) would otherwise queue for the writers' lock just to look. */
+static bool is_current(struct store *st, struct store_conn *c)
+{
+    int64_t app, version;
+    sqlite3_stmt *stmt;
+    bool row;
+    if (pragma_int(c, "PRAGMA application_id", &app) || app != APPLICATION_ID ||
+        pragma_int(c, "PRAGMA user_version", &version) || version != store_schema_latest ||
+        sql_begin(c, &stmt, "PRAGMA journal_mode", ""))
+        return false;
+    bool wal = !sql_step(c, stmt, &row) && row &&
+               strcmp((const char *)sqlite3_column_text(stmt, 0), "wal") == 0;
+    sql_end(stmt);
+    if (!wal || read_epoch(st, c))
+        return false;
+    st->schema = store_schema_latest;
+    return true;
+}
+
 static enum vx_err open_writer(struct store *st, unsigned flags)
 {
     int create = flags & STORE_CREATE ? SQLITE_OPEN_CREATE : 0;
     enum vx_err err = store_lock_new(st->path, &st->lock);
     if (err)
         return err;
-    err = store_lock_take(st->lock, st->busy_ms > 10000 ? st->busy_ms : 10000);
+    if (!create)
+        err = conn_open(st, SQLITE_OPEN_READWRITE, &st->writer_conn);
     if (err)
         return err;
-    err = conn_open(st, SQLITE_OPEN_READWRITE | create, &st->writer_conn);
-    if (!err)
-        err = migrate(st, st->writer_conn);
-    if (!err)
-        err = read_epoch(st, st->writer_conn);
-    store_lock_drop(st->lock);
+    if (create || !is_current(st, st->writer_conn)) {
+        err = store_lock_take(st->lock, st->busy_ms > 10000 ? st->busy_ms : 10000);
+        if (err)
+            return err;
+        if (create)
+            err = conn_open(st, SQLITE_OPEN_READWRITE | create, &st->writer_conn);
+        if (!err)
+            err = migrate(st, st->writer_conn);
+        if (!err)
+            err = make_epoch(st, st->writer_conn);
+        store_lock_drop(st->lock);
+    }
     if (err)
         return err;
     st->writer_conn->writer = true;

@@ -26,11 +26,24 @@ enum vx_err events_after(struct store_conn *c, const char *topic, int64_t after,
 enum vx_err events_tip(struct store_conn *c, int64_t *tip);
 /* Largest trimmed id of a topic, 0 when nothing was ever trimmed. */
 enum vx_err events_floor(struct store_conn *c, const char *topic, int64_t *floor);
+/* What a floor hides besides ordinary events. */
+enum topic_end {
+    TOPIC_OPEN,        /* nothing of note */
+    TOPIC_END_TRIMMED, /* the topic's end event was trimmed: nothing more will come */
+    TOPIC_DELETED      /* the topic is gone with the meeting; the floor is past every event */
+};
+/* The floor and what it hides. */
+enum vx_err events_floor_end(struct store_conn *c, const char *topic, int64_t *floor,
+                             enum topic_end *end);
 /* Id of the newest event of this type on the topic, 0 when none. */
 enum vx_err events_last_of_type(struct store_conn *c, const char *topic, const char *type,
                                 int64_t *id);
 /* Cursor from which the last n events of a topic follow. */
 enum vx_err events_cursor_before_last(struct store_conn *c, const char *topic, int64_t n,
                                       int64_t *cursor);
+/* Same for the last n events of several topics together. */
+enum vx_err events_cursor_before_last_of(struct store_conn *c, struct arena *a,
+                                         const char *const *topics, size_t n_topics, int64_t n,
+                                         int64_t *cursor);
 
 #endif

@@ -154,8 +154,12 @@ enum vx_err meeting_append_status(struct store_conn *w, const struct meeting *m,
     char topic[64];
     snprintf(topic, sizeof topic, "meeting/%lld", (long long)m->id);
     enum vx_err err = frame_append(w, topic, "meeting.status", frame_nested(m, now), NULL);
-    if (err != VX_OK)
-        return err;
+    return err != VX_OK ? err : meeting_append_user_status(w, m, now);
+}
+
+enum vx_err meeting_append_user_status(struct store_conn *w, const struct meeting *m, int64_t now)
+{
+    char topic[64];
     snprintf(topic, sizeof topic, "user/%lld", (long long)m->user_id);
     return frame_append(w, topic, "meeting.status", frame_flat(m, now), NULL);
 }

@@ -32,8 +32,17 @@ enum vx_err frame_append(struct store_conn *w, const char *topic, const char *ty
                          struct json_object *frame, int64_t *id);
 /* Frame of m's status as it is in *m now: on meeting/<id> and on user/<id>. */
 enum vx_err meeting_append_status(struct store_conn *w, const struct meeting *m, int64_t now);
+/* The flat frame on user/<id> alone. */
+enum vx_err meeting_append_user_status(struct store_conn *w, const struct meeting *m, int64_t now);
 /* The last event of a meeting. */
 enum vx_err meeting_append_end(struct store_conn *w, const struct meeting *m);
+
+/* Topic (printf, meeting id as long long) of changes of segments that no frame shows. Nobody can
+ * subscribe to it: it only gives such a change a number in the log. */
+#define SEGMENT_EDITS_TOPIC "edits/%lld"
+/* What the end of a meeting does to its drafts: those with a text become confirmed with a
+ * transcript event each, blank ones are taken back. */
+enum vx_err segments_confirm_drafts(struct store_conn *w, int64_t meeting_id);
 
 /* What a trail entry (data.status_transition[]) says. NULL = left out, except from. */
 struct trail_entry {

@@ -212,7 +212,9 @@ static enum vx_err apply_advance(struct store_conn *w, struct apply_job *j, cons
 {
     const struct lifecycle_event *ev = j->ev;
     bool terminal = lifecycle_is_terminal(ev->status);
-    enum vx_err err = terminal ? apply_terminal(w, j, from) : apply_last_error(j, false);
+    enum vx_err err = terminal ? segments_confirm_drafts(w, j->m->id) : VX_OK;
+    if (err == VX_OK)
+        err = terminal ? apply_terminal(w, j, from) : apply_last_error(j, false);
     if (err != VX_OK)
         return err;
     j->m->status = ev->status;

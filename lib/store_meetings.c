@@ -1,4 +1,5 @@
-/* Meetings, the reading side: one row, and the lists. */
+/* Meetings, the reading side: one row, and the lists. A deleted meeting is in none of them: its
+ * row is a tombstone (lib/store_meeting_delete.c). */
 #include "lib/store_meetings.h"
 
 #include "lib/store_meeting_row.h"
@@ -11,9 +12,10 @@ enum vx_err store_meeting_by_id(struct store_conn *c, struct arena *a, int64_t u
                                 struct meeting *out)
 {
     sqlite3_stmt *st;
-    enum vx_err err =
-        sql_begin(c, &st, MEETING_SELECT " WHERE m.id = ?1 AND (?2 = 0 OR m.user_id = ?2)", "ii",
-                  id, user_id);
+    enum vx_err err = sql_begin(c, &st,
+                                MEETING_SELECT " WHERE m.id = ?1 AND (?2 = 0 OR m.user_id = ?2)"
+                                               " AND m.deleted_ms IS NULL",
+                                "ii", id, user_id);
     return err != VX_OK ? err : meeting_take(c, a, st, out);
 }
 
@@ -22,11 +24,11 @@ enum vx_err store_meeting_by_native(struct store_conn *c, struct arena *a, int64
                                     struct meeting *out)
 {
     sqlite3_stmt *st;
-    enum vx_err err =
-        sql_begin(c, &st,
-                  MEETING_SELECT " WHERE m.user_id = ?1 AND m.native_meeting_id = ?2"
-                                 " AND (?3 IS NULL OR m.platform = ?3)" NEWEST_LAST " LIMIT 1",
-                  "itt", user_id, native_id, platform);
+    enum vx_err err = sql_begin(c, &st,
+                                MEETING_SELECT " WHERE m.user_id = ?1 AND m.native_meeting_id = ?2"
+                                               " AND (?3 IS NULL OR m.platform = ?3)"
+                                               " AND m.deleted_ms IS NULL" NEWEST_LAST " LIMIT 1",
+                                "itt", user_id, native_id, platform);
     return err != VX_OK ? err : meeting_take(c, a, st, out);
 }
 
@@ -36,7 +38,8 @@ enum vx_err store_meeting_by_session(struct store_conn *c, struct arena *a, cons
     sqlite3_stmt *st;
     enum vx_err err = sql_begin(c, &st,
                                 MEETING_SELECT " WHERE m.id = (SELECT x.meeting_id FROM sessions x"
-                                               " WHERE x.session_uid = ?)",
+                                               " WHERE x.session_uid = ?)"
+                                               " AND m.deleted_ms IS NULL",
                                 "t", session_uid);
     return err != VX_OK ? err : meeting_take(c, a, st, out);
 }
@@ -51,7 +54,8 @@ enum vx_err store_meeting_list(struct store_conn *c, struct arena *a,
     *has_more = false;
     enum vx_err err =
         sql_begin(c, &st,
-                  MEETING_SELECT " WHERE m.user_id = ?1 AND (?2 IS NULL OR m.status = ?2)"
+                  MEETING_SELECT " WHERE m.user_id = ?1 AND m.deleted_ms IS NULL"
+                                 " AND (?2 IS NULL OR m.status = ?2)"
                                  " AND (?3 IS NULL OR m.platform = ?3)"
                                  " AND (?4 <> 0 OR m.status NOT IN ('idle', 'scheduled'))"
                                  " AND (?5 = 0 OR (m.created_ms, m.id) < (?5, ?6))" NEWEST_LAST
@@ -89,6 +93,7 @@ enum vx_err store_meeting_failed(struct store_conn *c, struct arena *a, int64_t 
     enum vx_err err =
         sql_begin(c, &st,
                   MEETING_SELECT " WHERE m.user_id = ?1 AND m.status = 'failed'"
+                                 " AND m.deleted_ms IS NULL"
                                  " AND (?2 IS NULL OR m.platform = ?2)"
                                  " AND m.end_ms >= ?3"
                                  " AND COALESCE(m.completion_reason, '') <> 'stopped'" NEWEST_LAST

@@ -39,7 +39,8 @@ enum vx_err store_meeting_request_bot(struct store *st, struct arena *a,
                                       const struct bot_request *rq, struct meeting *out,
                                       struct bot_conflict *why);
 
-/* VX_ERR_MEETING_NOT_FOUND when absent or not the user's. user_id 0: any owner (runner, tokens). */
+/* VX_ERR_MEETING_NOT_FOUND when absent, deleted or not the user's. user_id 0: any owner (runner,
+ * tokens). */
 enum vx_err store_meeting_by_id(struct store_conn *c, struct arena *a, int64_t user_id, int64_t id,
                                 struct meeting *out);
 /* The user's newest row of that link. platform NULL: any platform. */
@@ -78,6 +79,16 @@ struct stop_result {
  * pending. */
 enum vx_err store_meeting_stop(struct store *st, int64_t user_id, const char *platform,
                                const char *native_id, struct stop_result *out);
+
+/* DELETE /meetings/… (§1.7, §1.8): from the first commit on every read treats the meeting as
+ * absent and its streams end; then its segments and events go in bounded writes. The row of an
+ * ended meeting stays as a tombstone, a planned one goes. *out is the row as it was.
+ * VX_ERR_MEETING_NOT_FOUND, VX_ERR_INVALID_STATE while a bot is in it (then *out is filled too).
+ * What a fault leaves behind after the first commit is not the caller's: store_meeting_purge(). */
+enum vx_err store_meeting_delete(struct store *st, struct arena *a, int64_t user_id, int64_t id,
+                                 struct meeting *out);
+/* One bounded write of what deletions left behind. *more: there may be more. */
+enum vx_err store_meeting_purge(struct store *st, struct store_conn *rd, bool *more);
 
 /* Applies a lifecycle event to the meeting of its session (§3.1–3.3): *res tells what happened.
  * VX_ERR_INVALID_STATE for an illegal edge (res->from tells from where),

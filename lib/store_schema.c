@@ -132,9 +132,21 @@ static const char schema_1[] =
     "  seen_ms INTEGER NOT NULL"
     ") STRICT;";
 
+/* deleted_ms: the user deleted the meeting and no read finds it any more; purged_ms: what hung on
+ * it is gone from the disk as well. ended: what enum topic_end says about a trimmed topic. */
+static const char schema_2[] =
+    "ALTER TABLE meetings ADD COLUMN deleted_ms INTEGER;"
+    "ALTER TABLE meetings ADD COLUMN purged_ms INTEGER;"
+    "CREATE INDEX meetings_purge ON meetings (id)"
+    "  WHERE deleted_ms IS NOT NULL AND purged_ms IS NULL;"
+    "ALTER TABLE topic_floors ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;"
+    /* What a reader of a transcript has to forget; few among many events. */
+    "CREATE INDEX events_retract ON events (topic, id) WHERE type = 'retract';";
+
 const struct migration store_migrations[] = {
     {1, schema_1},
+    {2, schema_2},
     {0, NULL},
 };
 
-const int store_schema_latest = 1;
+const int store_schema_latest = 2;

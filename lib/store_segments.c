@@ -46,6 +46,12 @@ static enum vx_err segment_row(sqlite3_stmt *st, struct arena *a, struct segment
 enum vx_err store_segments_read(struct store_conn *c, struct arena *a, int64_t meeting_id,
                                 struct segment **out, size_t *n)
 {
+    return store_segments_since(c, a, meeting_id, 0, out, n);
+}
+
+enum vx_err store_segments_since(struct store_conn *c, struct arena *a, int64_t meeting_id,
+                                 int64_t since, struct segment **out, size_t *n)
+{
     struct segment *v = NULL;
     size_t used = 0, cap = 0;
     sqlite3_stmt *st;
@@ -53,8 +59,8 @@ enum vx_err store_segments_read(struct store_conn *c, struct arena *a, int64_t m
     *n = 0;
     enum vx_err err = sql_begin(c, &st,
                                 "SELECT " SEGMENT_COLUMNS " FROM segments WHERE meeting_id = ?"
-                                " ORDER BY start_s, id",
-                                "i", meeting_id);
+                                " AND changed > ? ORDER BY start_s, id",
+                                "ii", meeting_id, since);
     if (err != VX_OK)
         return err;
     for (;;) {
@@ -91,7 +97,7 @@ enum effect {
     EFFECT_NONE,
     EFFECT_INSERT,
     EFFECT_SHOWN,  /* update that clients of the stream see */
-    EFFECT_HIDDEN, /* update of fields that are in no event */
+    EFFECT_HIDDEN, /* update of fields that are in no frame */
     EFFECT_WITHDRAW
 };
 
@@ -163,7 +169,9 @@ struct ingest_job {
     size_t n_retract;
     struct ingest_result *out;
     char topic[64];
-    bool *idle; /* idle[i]: the batch as a whole leaves this segment as it is stored */
+    int64_t edit; /* number of this batch's hidden changes, 0 = none yet */
+    bool ended;   /* the meeting is over: nothing stays a draft */
+    bool *idle;   /* idle[i]: the batch as a whole leaves this segment as it is stored */
 };
 
 static enum vx_err ingest_find(struct store_conn *w, struct ingest_job *j, const char *id,
@@ -305,11 +313,25 @@ static enum vx_err ingest_insert(struct store_conn *w, struct ingest_job *j,
     return err;
 }
 
+/* A number for a change that no frame shows, so that a read with ?since= finds it. One a batch. */
+static enum vx_err ingest_append_edit(struct store_conn *w, struct ingest_job *j, int64_t *id)
+{
+    char topic[64];
+    enum vx_err err = VX_OK;
+    if (j->edit == 0) {
+        snprintf(topic, sizeof topic, SEGMENT_EDITS_TOPIC, (long long)j->meeting_id);
+        err = events_append(w, topic, "edit", "{}", &j->edit);
+    }
+    *id = j->edit;
+    return err;
+}
+
 static enum vx_err ingest_update(struct store_conn *w, struct ingest_job *j,
                                  const struct segment *s, const struct segment *old, bool shown)
 {
     int64_t event = old->changed;
-    enum vx_err err = shown ? ingest_append_transcript(w, j, s, &event) : VX_OK;
+    enum vx_err err =
+        shown ? ingest_append_transcript(w, j, s, &event) : ingest_append_edit(w, j, &event);
     if (err != VX_OK)
         return err;
     return sql_exec(w,
@@ -355,11 +377,82 @@ static enum vx_err ingest_one(struct store_conn *w, struct ingest_job *j, const 
 /* Offsets count from the meeting's start, or from its creation while it has not begun. */
 static enum vx_err ingest_base(struct store_conn *w, struct ingest_job *j)
 {
-    bool found;
-    enum vx_err err = sql_int(w, &j->base_ms, &found,
-                              "SELECT COALESCE(start_ms, created_ms) FROM meetings WHERE id = ?",
-                              "i", j->meeting_id);
-    return err == VX_OK && !found ? VX_ERR_MEETING_NOT_FOUND : err;
+    sqlite3_stmt *st;
+    bool row;
+    enum vx_err err = sql_begin(w, &st,
+                                "SELECT COALESCE(start_ms, created_ms),"
+                                " status IN ('completed', 'failed') FROM meetings"
+                                " WHERE id = ? AND deleted_ms IS NULL",
+                                "i", j->meeting_id);
+    if (err != VX_OK)
+        return err;
+    err = sql_step(w, st, &row);
+    if (err == VX_OK && row) {
+        j->base_ms = sqlite3_column_int64(st, 0);
+        j->ended = sqlite3_column_int64(st, 1) != 0;
+    }
+    sql_end(st);
+    return err == VX_OK && !row ? VX_ERR_MEETING_NOT_FOUND : err;
+}
+
+/* The oldest draft after *s in a transcript's order; *id 0 = none. */
+static enum vx_err next_draft(struct store_conn *w, struct ingest_job *j, double *start,
+                              int64_t *id, struct segment *out)
+{
+    sqlite3_stmt *st;
+    bool row;
+    enum vx_err err = sql_begin(w, &st,
+                                "SELECT " SEGMENT_COLUMNS ", id FROM segments"
+                                " WHERE meeting_id = ?1 AND completed = 0"
+                                " AND (?3 = 0 OR (start_s, id) > (?2, ?3))"
+                                " ORDER BY start_s, id LIMIT 1",
+                                "idi", j->meeting_id, *start, *id);
+    if (err != VX_OK)
+        return err;
+    *id = 0;
+    err = sql_step(w, st, &row);
+    if (err == VX_OK && row) {
+        err = segment_row(st, j->scratch, out);
+        *id = sqlite3_column_int64(st, 14);
+        *start = out->start;
+    }
+    sql_end(st);
+    return err;
+}
+
+static enum vx_err confirm_drafts(struct store_conn *w, struct ingest_job *j)
+{
+    double start = 0;
+    int64_t id = 0, event;
+    struct segment s;
+    for (;;) {
+        arena_reset(j->scratch);
+        enum vx_err err = next_draft(w, j, &start, &id, &s);
+        if (err != VX_OK || id == 0)
+            return err;
+        if (is_blank(s.text)) {
+            err = ingest_retract(w, j, &s.segment_id, 1);
+        } else {
+            s.completed = true;
+            err = ingest_append_transcript(w, j, &s, &event);
+            if (err == VX_OK)
+                err = sql_exec(w, "UPDATE segments SET completed = 1, changed = ? WHERE id = ?",
+                               "ii", event, id);
+        }
+        if (err != VX_OK)
+            return err;
+    }
+}
+
+enum vx_err segments_confirm_drafts(struct store_conn *w, int64_t meeting_id)
+{
+    struct ingest_job j = {.scratch = arena_new(SCRATCH_MAX), .meeting_id = meeting_id};
+    snprintf(j.topic, sizeof j.topic, "meeting/%lld", (long long)meeting_id);
+    enum vx_err err = j.scratch != NULL ? ingest_base(w, &j) : VX_ERR_NO_MEMORY;
+    if (err == VX_OK)
+        err = confirm_drafts(w, &j);
+    arena_free(j.scratch);
+    return err;
 }
 
 static enum vx_err ingest_run(struct store_conn *w, void *ctx)
@@ -367,6 +460,7 @@ static enum vx_err ingest_run(struct store_conn *w, void *ctx)
     struct ingest_job *j = ctx;
     memset(j->out, 0, sizeof *j->out);
     memset(j->idle, 0, (j->n + 1) * sizeof *j->idle);
+    j->edit = 0;
     enum vx_err err = ingest_base(w, j);
     if (err == VX_OK)
         err = ingest_retract(w, j, j->retract_ids, j->n_retract);
@@ -380,6 +474,8 @@ static enum vx_err ingest_run(struct store_conn *w, void *ctx)
         else
             err = ingest_one(w, j, &j->seg[i]);
     }
+    if (err == VX_OK && j->ended)
+        err = confirm_drafts(w, j);
     return err == VX_OK ? events_tip(w, &j->out->cursor) : err;
 }
 
@@ -410,5 +506,104 @@ enum vx_err store_segments_ingest(struct store *st, int64_t meeting_id, const st
         err = store_write(st, ingest_run, &j);
     free(j.idle);
     arena_free(j.scratch);
+    return err;
+}
+
+/* ---- what a reader has to forget ---- */
+
+struct retracted {
+    struct arena *a;
+    const char **ids;
+    size_t n, cap;
+};
+
+static enum vx_err retracted_add(struct retracted *r, const char *frame)
+{
+    struct json_object *o = frame != NULL ? json_tokener_parse(frame) : NULL, *list = NULL;
+    enum vx_err err = VX_OK;
+    if (json_object_object_get_ex(o, "segment_ids", &list) &&
+        json_object_is_type(list, json_type_array)) {
+        size_t more = json_object_array_length(list);
+        if (r->n + more > r->cap) {
+            size_t cap = 2 * (r->n + more);
+            const char **wider = arena_alloc(r->a, cap * sizeof *wider);
+            if (wider != NULL && r->n > 0)
+                memcpy(wider, r->ids, r->n * sizeof *wider);
+            r->ids = wider != NULL ? wider : r->ids;
+            r->cap = wider != NULL ? cap : r->cap;
+        }
+        for (size_t i = 0; i < more && err == VX_OK; i++) {
+            struct json_object *v = json_object_array_get_idx(list, i);
+            const char *id = arena_strdup(r->a, json_object_get_string(v));
+            if (id == NULL || r->n == r->cap)
+                err = VX_ERR_NO_MEMORY;
+            else
+                r->ids[r->n++] = id;
+        }
+    }
+    json_object_put(o);
+    return err;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Each id once, without those that came back. */
+static enum vx_err retracted_keep_gone(struct store_conn *c, int64_t meeting_id,
+                                       struct retracted *r)
+{
+    size_t kept = 0;
+    if (r->n > 1)
+        qsort(r->ids, r->n, sizeof *r->ids, by_text);
+    for (size_t i = 0; i < r->n; i++) {
+        int64_t one;
+        bool found;
+        if (kept > 0 && strcmp(r->ids[kept - 1], r->ids[i]) == 0)
+            continue;
+        enum vx_err err = sql_int(c, &one, &found,
+                                  "SELECT 1 FROM segments WHERE meeting_id = ? AND segment_id = ?",
+                                  "it", meeting_id, r->ids[i]);
+        if (err != VX_OK)
+            return err;
+        if (!found)
+            r->ids[kept++] = r->ids[i];
+    }
+    r->n = kept;
+    return VX_OK;
+}
+
+enum vx_err store_segments_retracted(struct store_conn *c, struct arena *a, int64_t meeting_id,
+                                     int64_t since, const char ***out, size_t *n)
+{
+    struct retracted r = {.a = a};
+    char topic[64];
+    sqlite3_stmt *st;
+    snprintf(topic, sizeof topic, "meeting/%lld", (long long)meeting_id);
+    *out = NULL;
+    *n = 0;
+    enum vx_err err = sql_begin(c, &st,
+                                "SELECT data FROM events WHERE topic = ? AND id > ?"
+                                " AND type = 'retract' ORDER BY id",
+                                "ti", topic, since);
+    if (err != VX_OK)
+        return err;
+    for (;;) {
+        bool row;
+        err = sql_step(c, st, &row);
+        if (err != VX_OK || !row)
+            break;
+        err = retracted_add(&r, (const char *)sqlite3_column_text(st, 0));
+        if (err != VX_OK)
+            break;
+    }
+    sql_end(st);
+    if (err == VX_OK)
+        err = retracted_keep_gone(c, meeting_id, &r);
+    if (err == VX_OK) {
+        *out = r.ids;
+        *n = r.n;
+    }
     return err;
 }

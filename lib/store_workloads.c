@@ -170,6 +170,26 @@ enum vx_err store_workload_running(struct store *st, const char *id)
     return store_write(st, workload_running_run, &j);
 }
 
+static enum vx_err workload_requeue_run(struct store_conn *w, void *ctx)
+{
+    const struct workload_step *j = ctx;
+    enum vx_err err =
+        sql_exec(w,
+                 "UPDATE workloads SET state = 'requested', runner = NULL, lease_until_ms = NULL,"
+                 " pid = NULL, pid_start = NULL, started_ms = NULL"
+                 " WHERE id = ? AND state = 'starting' AND EXISTS"
+                 " (SELECT 1 FROM meetings m WHERE m.id = workloads.meeting_id"
+                 "  AND m.status = 'requested' AND m.stop_requested_ms IS NULL)",
+                 "t", j->id);
+    return err == VX_OK && sql_changes(w) == 0 ? VX_ERR_INVALID_STATE : err;
+}
+
+enum vx_err store_workload_requeue(struct store *st, const char *id)
+{
+    struct workload_step j = {.id = id};
+    return store_write(st, workload_requeue_run, &j);
+}
+
 enum vx_err store_workload_live(struct store_conn *c, struct arena *a, struct workload **out,
                                 size_t *n)
 {

@@ -28,6 +28,10 @@ enum vx_err store_workload_pending(struct store_conn *c, bool *pending);
 enum vx_err store_workload_started(struct store *st, const char *id, int64_t pid,
                                    int64_t pid_start);
 enum vx_err store_workload_running(struct store *st, const char *id);
+/* A starting row whose process died before its bot said anything becomes a request again, for the
+ * next claim. VX_ERR_INVALID_STATE when it is not starting any more, or its meeting is no longer
+ * `requested` or was asked to stop. */
+enum vx_err store_workload_requeue(struct store *st, const char *id);
 /* Every row that is starting or running, with its meeting's status and stop flag. */
 enum vx_err store_workload_live(struct store_conn *c, struct arena *a, struct workload **out,
                                 size_t *n);

@@ -20,6 +20,7 @@
 #include "lib/store_meetings.h"
 #include "lib/store_workloads.h"
 #include "runner/launch.h"
+#include "runner/retention.h"
 
 /* One runner an instance (its lock sees to that), so a lease only bridges the restart of a runner
  * that died between claim and process: short is right. */
@@ -142,7 +143,6 @@ static struct ending_facts facts_of(const struct runner *r, const struct bot *b,
         .grace_s = config_int(r->in.cfg, CFG_BOTS_STOP_GRACE_SECONDS),
         .max_s = config_int(r->in.cfg, CFG_BOTS_MAX_SECONDS),
         .start_error = b->start_error,
-        .interrupted = b->starting && !b->own && m && !strcmp(m->status, "requested"),
     };
 }
 
@@ -179,11 +179,30 @@ static enum vx_err end_meeting(struct runner *r, const struct bot *b)
     return err;
 }
 
+/* An earlier runner died while it started the bot, and the bot never said a word: the request is
+ * as good as new. Whether somebody asked for its end meanwhile is the store's to know. */
+static enum vx_err requeue(struct runner *r, const struct bot *b)
+{
+    if (b->own || !b->starting)
+        return VX_ERR_INVALID_STATE;
+    enum vx_err err = store_workload_requeue(r->st, b->id);
+    if (!err)
+        log_event(LOG_INFO_, "bot_requeued", "workload", b->id, NULL);
+    return err;
+}
+
 /* Stores the end and forgets the bot; when the store cannot take it now, a later tick tries. */
 static void settle(struct runner *r, struct bot *b)
 {
     arena_reset(r->a);
-    enum vx_err err = end_meeting(r, b);
+    enum vx_err err = requeue(r, b);
+    if (!err) {
+        record_pid(r, b, false);
+        table_remove(r, b);
+        return;
+    }
+    if (err == VX_ERR_INVALID_STATE)
+        err = end_meeting(r, b);
     /* A row that cannot be read must not keep the rest from ending. */
     if (err == VX_ERR_INTERNAL && ++b->tries >= END_TRIES)
         err = VX_OK;
@@ -611,4 +630,9 @@ void bots_tick(struct runner *r)
         retry(r);
     if (now >= r->retry_at)
         look(r, now);
+    if (now >= r->retry_at) {
+        enum vx_err err = retention_tick(r, now);
+        if (err)
+            store_trouble(r, "retention", err);
+    }
 }

@@ -9,6 +9,7 @@
 
 #include "lib/instance.h"
 #include "lib/store.h"
+#include "lib/store_retention.h"
 #include "runner/ending.h"
 
 struct bot {
@@ -41,7 +42,8 @@ struct runner {
     int64_t version;     /* data version of the last read; -1 = read again */
     int64_t retry_at;    /* monotonic ms: the store is left alone until then after a fault */
     int64_t complain_at; /* next time a fault may be logged */
-    int64_t next_read, next_seen, next_overdue, next_probe;
+    int64_t next_read, next_seen, next_overdue, next_probe, next_sweep;
+    struct retention_sweep sweep;
 };
 
 /* Called once before the first tick: adopts, fails what waited too long. */

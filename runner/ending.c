@@ -59,9 +59,6 @@ enum vx_err ending_of(struct arena *a, const struct ending_facts *f, struct endi
         out->reason = f->start_error;
     } else if (!strcmp(e.completion_reason, "stopped")) {
         out->reason = stop_reason(a, f, !strcmp(e.status, "completed"));
-    } else if (f->interrupted) {
-        out->completion_reason = "start_failed";
-        out->reason = "the runner was interrupted while it started the bot; ask for it again";
     } else if (f->why == BOT_WHY_MAX_TIME) {
         out->completion_reason = "max_bot_time_exceeded";
         out->reason = arena_printf(

@@ -29,7 +29,6 @@ struct ending_facts {
     bool killed;             /* SIGKILL by us after the grace */
     int64_t grace_s, max_s;  /* bots.stop_grace_seconds, bots.max_seconds */
     const char *start_error; /* text: it never became the bot; NULL = it did */
-    bool interrupted;        /* the runner died while it started the bot */
 };
 
 struct ending {

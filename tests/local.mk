@@ -9,10 +9,13 @@ UNIT_TESTS = \
 	tests/unit/test_launch \
 	tests/unit/test_store \
 	tests/unit/test_store_events \
+	tests/unit/test_store_delete \
 	tests/unit/test_store_meetings \
+	tests/unit/test_store_retention \
 	tests/unit/test_store_segments \
 	tests/unit/test_store_users \
 	tests/unit/test_cursor \
+	tests/unit/test_event_source \
 	tests/unit/test_int_text \
 	tests/unit/test_json_scan \
 	tests/unit/test_lifecycle \
@@ -23,10 +26,12 @@ UNIT_TESTS = \
 	tests/unit/test_request \
 	tests/unit/test_router \
 	tests/unit/test_schema \
+	tests/unit/test_tail_view \
 	tests/unit/test_webvtt
 tests_unit_test_bot_script_SOURCES = tests/unit/test_bot_script.c bot/script.c bot/script.h \
 	bot/commands.c bot/commands.h bot/invocation.c bot/invocation.h
 tests_unit_test_conf_file_SOURCES = tests/unit/test_conf_file.c cli/conf_file.c cli/conf_file.h
+tests_unit_test_tail_view_SOURCES = tests/unit/test_tail_view.c cli/tail_view.c cli/tail_view.h
 tests_unit_test_launch_SOURCES = tests/unit/test_launch.c runner/launch.c runner/launch.h \
 	runner/ending.c runner/ending.h
 if HAVE_CMOCKA
@@ -34,3 +39,4 @@ check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 endif
 include tests/bench/local.mk
+include tests/soak/local.mk

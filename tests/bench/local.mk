@@ -10,3 +10,16 @@ bench: vexa tests/bench/bare_fcgi
 	$(AM_V_at)$(PYTHON3) $(top_srcdir)/tests/bench/bench.py --vexa ./vexa \
 	--bare tests/bench/bare_fcgi $(BENCH_FLAGS)
 .PHONY: bench
+
+# make bench-streams: event streams beside nchan, see docs/benchmarks.md.
+# STREAMS_FLAGS="--runs 1 --n 1000" makes it short.
+EXTRA_DIST += tests/bench/streams.py
+EXTRA_PROGRAMS += tests/bench/stream_clients
+CLEANFILES += tests/bench/stream_clients
+tests_bench_stream_clients_SOURCES = tests/bench/stream_clients.c
+tests_bench_stream_clients_LDADD =
+
+bench-streams: vexa tests/bench/stream_clients
+	$(AM_V_at)$(PYTHON3) $(top_srcdir)/tests/bench/streams.py --vexa ./vexa \
+	--client tests/bench/stream_clients $(STREAMS_FLAGS)
+.PHONY: bench-streams

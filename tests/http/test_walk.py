@@ -39,6 +39,7 @@ DELETE B /bots/{platform}/{native_meeting_id}
 PUT B /bots/{platform}/{native_meeting_id}/config
 POST B /bots/{platform}/{native_meeting_id}/speak
 GET,POST T /meetings
+GET T /meetings/stream
 GET,PATCH,DELETE T /meetings/{meeting_id}
 PATCH,DELETE T /meetings/{platform}/{native_meeting_id}
 PUT T /meetings/{platform}/{native_meeting_id}/intent
@@ -80,7 +81,8 @@ BUILT = {(m, p) for m, p, _ in ROWS if p.startswith(("/admin/", "/bots/internal/
     ("POST", "/bots"), ("GET", "/bots/status"), ("DELETE", "/bots/{platform}/{native_meeting_id}"),
     ("GET", "/bots/{platform}/{native_meeting_id}/chat"), ("GET", "/meetings"), ("GET", "/meetings/{meeting_id}"),
     ("GET", "/transcripts/by-id/{meeting_id}"), ("GET", "/transcripts/{platform}/{native_meeting_id}"),
-    ("GET", "/agent/meeting/stream")}
+    ("GET", "/agent/meeting/stream"), ("GET", "/meetings/stream"), ("DELETE", "/meetings/{meeting_id}"),
+    ("DELETE", "/meetings/{platform}/{native_meeting_id}")}
 SCOPES = {"any": None, "B": ["bot"], "T": ["tx"], "BT": ["bot", "tx"]}
 SECURITY = {"open": set(), "admin": {"AdminKey"}, "token": {"MeetingToken", "MeetingTokenHeader"}}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "PROPFIND")
@@ -94,6 +96,11 @@ def fill(pattern, **given):
     values = {"platform": "google_meet", "native_meeting_id": "wlk-none-one", "email": "nobody%40example.com"}
     values.update({n: "987654" for n in NUMBERS}, **given)
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m[1], "none"), pattern)
+
+
+def finite(pattern):
+    """fill(), but the one stream that opens without a parameter, and would never end, is refused."""
+    return fill(pattern) + ("?topics=unit/none" if pattern == "/meetings/stream" else "")
 
 
 def allowed(path):
@@ -233,7 +240,7 @@ class Walk(TestCase):
                 self.fails(self.ask(method, path, self.good(who)), 422, "validation_error")
                 continue
             for granted, key in self.keys.items():
-                r = self.ask(method, path, {"X-API-Key": key})
+                r = self.ask(method, finite(pattern) if pattern == "/meetings/stream" else path, {"X-API-Key": key})
                 if SCOPES[who] and not set(granted) & set(SCOPES[who]):
                     self.fails(r, 403, "insufficient_scope", "Token scope not authorized for this endpoint",
                                required=SCOPES[who], granted=list(granted))
@@ -283,7 +290,7 @@ class Walk(TestCase):
             if method != "GET":
                 continue
             head = dict(self.good(who) if who != "open" else {}, **{"X-Request-Id": "same-1", "X-Trace-Id": "same-2"})
-            path = fill(pattern)
+            path = finite(pattern)
             get, r = self.ask("GET", path, head), self.ask("HEAD", path, head)
             self.assertEqual((r.status, r.raw), (get.status, b""), path)
             if path != "/ready":  # which has a running time in it

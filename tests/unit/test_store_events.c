@@ -85,13 +85,38 @@ static void test_type_and_replay_cursor(void **state)
     assert_true(cursor > e3);
 }
 
+/* The last n of several topics, against the log itself. */
+static void test_replay_of_several_topics(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"a", "b", "c", "other"};
+    int64_t ids[200], cursor;
+    size_t n = 0;
+    unsigned seed = 3;
+    for (int i = 0; i < 200; i++) {
+        size_t t = (size_t)rand_r(&seed) % 4;
+        int64_t id = append(f, names[t], "x");
+        if (t < 3)
+            ids[n++] = id;
+    }
+    for (size_t k = 1; k <= n; k++) {
+        assert_int_equal(events_cursor_before_last_of(f->db, f->a, names, 3, (int64_t)k, &cursor),
+                         VX_OK);
+        assert_int_equal(cursor, ids[n - k] - 1);
+    }
+    assert_int_equal(events_cursor_before_last_of(f->db, f->a, names, 3, 1000, &cursor), VX_OK);
+    assert_int_equal(cursor, 0);
+    assert_int_equal(events_cursor_before_last_of(f->db, f->a, names, 3, 0, &cursor), VX_OK);
+    assert_int_equal(cursor, fixture_tip(f));
+}
+
 static void test_numbers_survive_a_trim(void **state)
 {
     struct fixture *f = *state;
     int64_t floor, id = append(f, "t", "x");
     assert_int_equal(events_floor(f->db, "t", &floor), VX_OK);
     assert_int_equal(floor, 0);
-    fixture_sql(f, "DELETE FROM events; INSERT INTO topic_floors VALUES ('t', 7)");
+    fixture_sql(f, "DELETE FROM events; INSERT INTO topic_floors VALUES ('t', 7, 0)");
     assert_int_equal(fixture_tip(f), id);
     assert_int_equal(append(f, "t", "x"), id + 1);
     assert_int_equal(events_floor(f->db, "t", &floor), VX_OK);
@@ -113,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_order_and_topics),
         T(test_type_and_replay_cursor),
+        T(test_replay_of_several_topics),
         T(test_numbers_survive_a_trim),
         T(test_refused_write_leaves_nothing),
     };

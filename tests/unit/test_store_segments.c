@@ -81,6 +81,7 @@ static void test_draft_then_confirmed(void **state)
 static void test_hidden_fields_tell_nothing(void **state)
 {
     struct fixture *f = *state;
+    struct fixture_log l;
     struct segment s = seg("a", 1, 2, "x", true), *list;
     size_t n;
     assert_int_equal(one(f, s), 1);
@@ -92,7 +93,13 @@ static void test_hidden_fields_tell_nothing(void **state)
     s.absolute_start = "2026-11-23T08:00:00Z";
     assert_int_equal(one(f, s), 1);
     assert_int_equal(one(f, s), 0);
-    assert_int_equal(fixture_tip(f), tip);
+    fixture_events(f, topic, tip, &l);
+    assert_int_equal(l.n, 0); /* no frame, but a number: a read with ?since= must find it */
+    assert_int_equal(fixture_tip(f), tip + 1);
+    assert_int_equal(store_segments_since(f->db, f->a, meeting.id, tip, &list, &n), VX_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(store_segments_since(f->db, f->a, meeting.id, tip + 1, &list, &n), VX_OK);
+    assert_int_equal(n, 0);
     assert_int_equal(store_segments_read(f->db, f->a, meeting.id, &list, &n), VX_OK);
     assert_true(list[0].end > 2.4 && list[0].has_confidence);
     assert_true(list[0].confidence > 0.2 && list[0].confidence < 0.3);
@@ -158,6 +165,97 @@ static void test_withdraw_and_retract(void **state)
     assert_int_equal(store_segments_read(f->db, f->a, meeting.id, &list, &n), VX_OK);
     assert_int_equal(n, 1);
     assert_string_equal(list[0].segment_id, "g");
+}
+
+/* Whatever a writer does between two reads, what the second one says since the first, applied to
+ * it, is the whole of the second. */
+static void test_since_misses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    unsigned seed = 7;
+    static const char *const ids[] = {"1", "2", "3", "4"}, *const texts[] = {"", "a", "b"};
+    for (int round = 0; round < 300; round++) {
+        struct segment *before, *after, *news;
+        const char **gone;
+        size_t n_before, n_after, n_news, n_gone, same = 0;
+        int64_t tip = fixture_tip(f);
+        assert_int_equal(store_segments_read(f->db, f->a, meeting.id, &before, &n_before), VX_OK);
+        for (int k = rand_r(&seed) % 4; k > 0; k--) {
+            struct segment s = seg(ids[rand_r(&seed) % 4], 1, 1 + rand_r(&seed) % 2,
+                                   texts[rand_r(&seed) % 3], rand_r(&seed) % 6 == 0);
+            const char *back[] = {ids[rand_r(&seed) % 4]};
+            struct ingest_result r;
+            s.language = rand_r(&seed) % 2 ? "en" : NULL;
+            assert_int_equal(
+                store_segments_ingest(f->st, meeting.id, &s, 1, back, rand_r(&seed) % 5 == 0, &r),
+                VX_OK);
+        }
+        assert_int_equal(store_segments_read(f->db, f->a, meeting.id, &after, &n_after), VX_OK);
+        assert_int_equal(store_segments_since(f->db, f->a, meeting.id, tip, &news, &n_news), VX_OK);
+        assert_int_equal(store_segments_retracted(f->db, f->a, meeting.id, tip, &gone, &n_gone),
+                         VX_OK);
+        for (size_t i = 0; i < n_before; i++) {
+            bool stays = true;
+            for (size_t k = 0; k < n_gone; k++)
+                stays = stays && strcmp(before[i].segment_id, gone[k]) != 0;
+            for (size_t k = 0; k < n_news; k++)
+                stays = stays && strcmp(before[i].segment_id, news[k].segment_id) != 0;
+            if (!stays)
+                continue;
+            for (size_t k = 0; k < n_after; k++)
+                if (strcmp(before[i].segment_id, after[k].segment_id) == 0) {
+                    same++;
+                    assert_int_equal(before[i].completed, after[k].completed);
+                    assert_string_equal(before[i].text, after[k].text);
+                    assert_true(!(before[i].end < after[k].end || before[i].end > after[k].end));
+                    assert_int_equal(before[i].language == NULL, after[k].language == NULL);
+                }
+        }
+        assert_int_equal(same + n_news, n_after);
+    }
+}
+
+/* The end of a meeting confirms its drafts, before it is told; what comes later is confirmed too.
+ */
+static void test_end_confirms_drafts(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture_log l;
+    struct segment *list;
+    struct lifecycle_result res;
+    struct meeting m;
+    size_t n;
+    struct lifecycle_event ev = {
+        .connection_id = meeting.session_uid, .status = "failed", .reason = "x", .source = "test"};
+    assert_int_equal(one(f, seg("b", 3, 4, "two", false)), 1);
+    assert_int_equal(one(f, seg("a", 1, 2, "one", false)), 1);
+    assert_int_equal(one(f, seg("c", 5, 6, "three", true)), 1);
+    fixture_sql(f, "UPDATE segments SET text = ' ' WHERE segment_id = 'b'");
+    assert_int_equal(one(f, seg("d", 7, 7, "four", false)), 1);
+    int64_t tip = fixture_tip(f);
+    assert_int_equal(store_meeting_apply(f->st, f->a, &ev, &res, &m), VX_OK);
+    fixture_events(f, topic, tip, &l);
+    assert_int_equal(l.n, 5);
+    const char *const types[] = {"transcript", "retract", "transcript", "meeting.status",
+                                 "meeting-end"};
+    for (size_t i = 0; i < 5; i++)
+        assert_string_equal(l.type[i], types[i]);
+    assert_non_null(strstr(l.data[0], "\"completed\":true,\"id\":\"a\""));
+    assert_non_null(strstr(l.data[2], "\"id\":\"d\""));
+    assert_int_equal(store_segments_since(f->db, f->a, meeting.id, tip, &list, &n), VX_OK);
+    assert_int_equal(n, 2);
+    /* The bot repeats its last words, and finds more. */
+    assert_int_equal(one(f, seg("a", 1, 2, "one", false)), 0);
+    struct segment late[] = {seg("e", 8, 9, "fi", false), seg("e", 8, 9, "five", false)};
+    assert_int_equal(ingest(f, late, 2).stored, 2);
+    assert_int_equal(store_segments_read(f->db, f->a, meeting.id, &list, &n), VX_OK);
+    assert_int_equal(n, 4);
+    for (size_t i = 0; i < n; i++)
+        assert_true(list[i].completed);
+    assert_string_equal(list[3].text, "five");
+    tip = fixture_tip(f);
+    assert_int_equal(ingest(f, late, 2).stored, 0);
+    assert_int_equal(fixture_tip(f), tip);
 }
 
 static void test_times(void **state)
@@ -253,6 +351,8 @@ int main(void)
         T(test_hidden_fields_tell_nothing),
         T(test_same_batch_again),
         T(test_withdraw_and_retract),
+        T(test_since_misses_nothing),
+        T(test_end_confirms_drafts),
         T(test_times),
         T(test_big_batch),
         T(test_any_batch_again),
