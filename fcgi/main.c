@@ -69,7 +69,9 @@ static enum log_level level_of(const struct config *cfg)
 static void apply(struct daemon *d, struct settings *s)
 {
     s->app.store = d->app.store;
-    log_set_level(level_of(s->in.cfg));
+    enum log_level level = level_of(s->in.cfg);
+    /* there our log is the web server's own error log */
+    log_set_level(d->mod_fcgid && level == LOG_INFO_ ? LOG_WARN_ : level);
     settings_put(&d->settings, s);
 }
 

@@ -55,6 +55,8 @@ struct client {
     uint64_t frames, bad;
     uint32_t *samples;
     size_t n_samples, max_samples;
+    char line[128];
+    size_t line_len;
     bool told;
 };
 
@@ -277,25 +279,36 @@ static void stall(struct client *c, uint32_t k)
     }
 }
 
-/* False: standard input is over. */
-static bool command(struct client *c)
+static void obey(struct client *c, const char *line)
 {
-    char line[64];
-    ssize_t n = read(STDIN_FILENO, line, sizeof line - 1);
-    if (n <= 0)
-        return false;
-    line[n] = '\0';
-    if (strcmp(line, "status\n") == 0)
+    if (strcmp(line, "status") == 0)
         printf("status open=%u frames=%llu bad=%llu\n", c->open, (unsigned long long)c->frames,
                (unsigned long long)c->bad);
-    else if (strcmp(line, "latency\n") == 0)
+    else if (strcmp(line, "latency") == 0)
         tell_latency(c);
     else if (strncmp(line, "stall ", 6) == 0)
         stall(c, (uint32_t)strtoul(line + 6, NULL, 10));
-    else if (strcmp(line, "read\n") == 0)
+    else if (strcmp(line, "read") == 0)
         stall(c, 0);
     else
-        fprintf(stderr, "stream_clients: unknown command %s", line);
+        fprintf(stderr, "stream_clients: unknown command %s\n", line);
+}
+
+/* Obeys what came on standard input, which may be several lines. False: it is over. */
+static bool commands(struct client *c)
+{
+    ssize_t n = read(STDIN_FILENO, c->line + c->line_len, sizeof c->line - 1 - c->line_len);
+    if (n <= 0)
+        return false;
+    c->line_len += (size_t)n;
+    c->line[c->line_len] = '\0';
+    char *line = c->line;
+    for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        obey(c, line);
+    }
+    c->line_len -= (size_t)(line - c->line);
+    memmove(c->line, line, c->line_len);
     return fflush(stdout) == 0;
 }
 
@@ -319,7 +332,7 @@ static void run(struct client *c)
         for (int i = 0; i < n; i++) {
             if (events[i].data.ptr)
                 ready(c, events[i].data.ptr);
-            else if (!command(c))
+            else if (!commands(c))
                 return;
         }
     }

@@ -391,6 +391,7 @@ def main():
     p.add_argument("--verbose", action="store_true")
     args = p.parse_args()
     args.client = os.path.abspath(args.client)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench-streams: ended"))  # and clean up
     os.environ["VEXA_BINARY"] = os.path.abspath(args.vexa)
     if subprocess.run(["bash", "-c", ". tools/packages.sh && packages_install $packages_run"], cwd=TOP).returncode:
         sys.exit("bench-streams: packages could not be installed")

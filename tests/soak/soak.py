@@ -85,6 +85,8 @@ class Meeting:
             attempts += 1
             if status in fine or (status == 409 and attempts > 1):
                 return answer
+            if self.world.given_up:
+                return None
             if status is not None and status not in RETRY:
                 self.world.violation("%s of meeting %s was refused: %d %r" % (what, self.id, status, answer), ())
                 return None
@@ -217,7 +219,8 @@ class World:
         self.by_kind = collections.Counter()
         self.in_flight = collections.Counter()
         self.pending = self.retries = self.checked = self.batches = 0
-        self.ending = False
+        self.ending = self.log_over = self.given_up = False
+        self.crowd = None
         self.order = None        # a kill that waits for a publish on its way
         self.meetings = []
         self.nginx = None
@@ -304,7 +307,8 @@ class World:
         try:
             fn(*args)
         except Exception:
-            self.violation("the test itself failed:\n" + traceback.format_exc(), ())
+            if not self.given_up:
+                self.violation("the test itself failed:\n" + traceback.format_exc(), ())
 
     # --- kills
 
@@ -392,8 +396,8 @@ class World:
     def handles_hup(self):
         try:
             with open("/proc/%d/status" % self.inst.pid("fcgi")) as f:
-                caught = next(l for l in f if l.startswith("SigCgt:"))
-            return bool(int(caught.split()[1], 16) & 1)
+                masks = [int(line.split()[1], 16) for line in f if line.startswith(("SigCgt:", "SigBlk:"))]
+            return any(mask & 1 for mask in masks)
         except (OSError, TypeError):
             return False
 
@@ -466,7 +470,6 @@ class World:
 
     def run(self):
         self.start()
-        self.log_over = False
         reader = threading.Thread(target=self.guard, args=(self.read_log,))
         reader.start()
         crowd = self.crowd = Crowd(self, [], self.seed)
@@ -548,9 +551,15 @@ class World:
         print("gaps: %d" % c.count_gaps)
         print("violations: %d" % len(self.violations), flush=True)
 
-    def close(self):
+    def give_up(self):
+        """Lets all threads end, also those that wait for an answer that does not come."""
+        self.ending = self.log_over = self.given_up = True
         for m in self.meetings:
             m.stop = True
+        if self.crowd is not None:
+            self.crowd.ending = self.crowd.stopped = True
+
+    def close(self):
         if self.nginx is not None and self.nginx.poll() is None:
             self.nginx.terminate()
             try:
@@ -572,6 +581,7 @@ def main():
     p.add_argument("--no-trims", action="store_true")
     p.add_argument("--quiet", action="store_true")
     args = p.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and clean up
     faulthandler.register(signal.SIGUSR1)
     os.environ["VEXA_BINARY"] = os.path.abspath(os.environ.get("VEXA_BINARY", "./vexa"))
     if args.seed is None:
@@ -583,9 +593,9 @@ def main():
     except Exception:
         world.violation("the test itself failed:\n" + traceback.format_exc(), ())
     finally:
-        world.ending = True
+        world.give_up()
         world.close()
-    if hasattr(world, "crowd"):
+    if world.crowd is not None:
         world.summary()
     sys.exit(1 if world.violations else 0)
 
