@@ -23,15 +23,15 @@ static const struct query_param list_query[] = {{"limit", QUERY_INT, false, 1, 1
                                                 {"uid", QUERY_STRING, true, 0, 0},
                                                 {0}};
 static const struct route table[] = {
-    {"GET", "/health", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"GET", "/m", handler, AUTH_KEY, 0, NULL, false, list_query, 200, ""},
-    {"POST", "/m", handler, AUTH_KEY, 0, "c", false, NULL, 200, ""},
-    {"PUT", "/m", handler, AUTH_KEY, 0, "c", true, NULL, 200, ""},
-    {"GET", "/m/{a}/{b}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"POST", "/m/share/accept", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"GET", "/m/by-id/{id:int}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"DELETE", "/m/{id:int}", NULL, AUTH_KEY, 0, NULL, false, NULL, 200, ""},
-    {"GET", "/f/{path...}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
+    {"GET", "/health", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"GET", "/m", handler, AUTH_KEY, 0, NULL, false, list_query, 200, "", false, NULL},
+    {"POST", "/m", handler, AUTH_KEY, 0, "c", false, NULL, 200, "", false, NULL},
+    {"PUT", "/m", handler, AUTH_KEY, 0, "c", true, NULL, 200, "", false, NULL},
+    {"GET", "/m/{a}/{b}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"POST", "/m/share/accept", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"GET", "/m/by-id/{id:int}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"DELETE", "/m/{id:int}", NULL, AUTH_KEY, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"GET", "/f/{path...}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
 };
 
 const struct route *route_at(size_t i)
