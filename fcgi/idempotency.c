@@ -1,5 +1,7 @@
 /* One handler run for a key: see idempotency.h. The row is claimed before the work and ended after
- * it, so a responder that dies in between leaves the key in progress until its lease ends. */
+ * it, so a responder that dies in between leaves the key in progress until its lease ends. A
+ * handler may keep its answer with the work (struct request, claim): then there is no in between.
+ */
 #include "fcgi/idempotency.h"
 
 #include <string.h>
@@ -109,8 +111,9 @@ static const char *kept_text(struct arena *a, struct json_object *answer, const 
 
 /* Ends the claim by what the handler answered. That answer stands whatever happens here: the work
  * is done. A row that could not be ended is in progress until its lease is over. */
-static void end_claim(const struct request *rq, const struct response *rs, int64_t claim)
+static void end_claim(const struct request *rq, const struct response *rs)
 {
+    int64_t claim = rq->claim;
     struct store *st = rq->app->store;
     bool keep = !rs->err && !rs->stream && rs->status >= 200 && rs->status < 300;
     const char *text = "";
@@ -143,8 +146,10 @@ void idempotency_run(struct web_request *w, struct response *rs)
         return;
     }
     if (out.claim) {
+        rq->claim = out.claim;
         rq->route->handler(rq, rs);
-        end_claim(rq, rs, out.claim);
+        if (!rq->kept)
+            end_claim(rq, rs);
         return;
     }
     rs->status = out.status;

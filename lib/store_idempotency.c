@@ -110,6 +110,15 @@ static enum vx_err keep_run(struct store_conn *w, void *ctx)
     return err == VX_OK && sql_changes(w) == 0 ? VX_ERR_INVALID_STATE : err;
 }
 
+enum vx_err idempotency_keep_within(struct store_conn *w, const struct idempotency_keep *keep)
+{
+    if (keep == NULL)
+        return VX_OK;
+    struct end_job j = {keep->claim, keep->status, keep->body(keep->ctx)};
+    enum vx_err err = j.body != NULL ? keep_run(w, &j) : VX_ERR_NO_MEMORY;
+    return err == VX_ERR_INVALID_STATE ? VX_ERR_IDEMPOTENCY_IN_PROGRESS : err;
+}
+
 enum vx_err store_idempotency_keep(struct store *st, int64_t claim, int status, const char *body)
 {
     struct end_job j = {claim, status, body};

@@ -32,6 +32,17 @@ enum vx_err store_idempotency_claim(struct store *st, struct store_conn *rd, str
                                     struct idempotency_outcome *out);
 /* Keeps the answer of a claim. VX_ERR_INVALID_STATE when its lease ran out and the key went on. */
 enum vx_err store_idempotency_keep(struct store *st, int64_t claim, int status, const char *body);
+/* The same inside the transaction that does the work, so that a kill leaves both or neither. */
+struct idempotency_keep {
+    int64_t claim;
+    int status;
+    const char *(*body)(void *ctx); /* asked when the work is done, on the writer's thread; NULL =
+                                       no memory */
+    void *ctx;
+};
+/* For lib/store_*.c, as the last step of a write; keep NULL: nothing to do. When the claim's lease
+ * ran out it fails with VX_ERR_IDEMPOTENCY_IN_PROGRESS, and the work with it. */
+enum vx_err idempotency_keep_within(struct store_conn *w, const struct idempotency_keep *keep);
 /* Frees the key of a claim: the request may be tried again. */
 enum vx_err store_idempotency_free(struct store *st, int64_t claim);
 /* Erases at most 1,000 rows whose time is over. *more: there may be further ones. */

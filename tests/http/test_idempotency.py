@@ -194,7 +194,7 @@ class Idempotency(TestCase):
         while (r := self.admin_mint("dead")).status == 409 and time.monotonic() < end:
             time.sleep(0.1)
         self.assertEqual(r.status, 201, r)
-        self.assertTrue(r.json["token"])  # minted anew: nobody ever saw the first one
+        self.assertTrue(r.json["token"])  # that request does the work
         self.assertNotIn("idempotency-replayed", r.headers)
         self.assertIsNone(self.admin_mint("dead").json["token"])
 
@@ -216,6 +216,56 @@ class Idempotency(TestCase):
                 with database(vexa) as db:
                     n = db.execute("SELECT COUNT(*) FROM idempotency").fetchone()[0]
             self.assertEqual(n, 0, "swept")
+        finally:
+            reports = vexa.remove()
+        self.assertEqual(reports, [])
+
+    def test_kills_in_flight(self):
+        """The responder is killed under requests; repeated later, each key has made one meeting."""
+        vexa = Instance()
+        try:
+            users = [vexa.key_of_new_user(max_bots=1000) for _ in range(3)]
+            stop = threading.Event()
+            answered, lost = {}, []
+
+            def ask(who, n):
+                try:
+                    r = self.bot("k%d" % n, "idm-inf%d-u%d" % (n, who), key=users[who], vexa=vexa)
+                    return r if r.status == 201 else None
+                except OSError:
+                    return None
+
+            def client(who):
+                n = 0
+                while not stop.is_set():
+                    n += 1
+                    r = ask(who, n)
+                    if r:
+                        answered[who, n] = r
+                    else:
+                        lost.append((who, n))
+                        time.sleep(0.05)
+
+            threads = [threading.Thread(target=client, args=(i,)) for i in range(3)]
+            for t in threads:
+                t.start()
+            for _ in range(8):
+                time.sleep(0.25)
+                vexa.wait_new_pid("fcgi", vexa.kill("fcgi"))
+            stop.set()
+            for t in threads:
+                t.join()
+            vexa.wait_ready()
+            with database(vexa) as db:  # a minute goes by
+                db.execute("UPDATE idempotency SET expires_ms = 1000 WHERE status IS NULL")
+            for who, n in lost:
+                answered[who, n] = ask(who, n)
+                self.assertIsNotNone(answered[who, n])
+            with database(vexa) as db:
+                rows = db.execute("SELECT user_id, native_meeting_id, COUNT(*) FROM meetings GROUP BY 1, 2").fetchall()
+            self.assertEqual([r for r in rows if r[2] != 1], [])
+            self.assertEqual(len(rows), len(answered))
+            self.assertEqual(len({r.json["id"] for r in answered.values()}), len(answered))
         finally:
             reports = vexa.remove()
         self.assertEqual(reports, [])

@@ -111,6 +111,57 @@ static void test_times(void **state)
     assert_in_range(until, now + 86400000, now + 86405000);
 }
 
+static const char *kept_body(void *ctx)
+{
+    int64_t *id = ctx;
+    return *id > 0 ? "{\"token\":null}" : NULL; /* asked when the work is done */
+}
+
+static void test_kept_with_the_work(void **state)
+{
+    struct fixture *f = *state;
+    struct idempotency_outcome o;
+    struct token *list;
+    int64_t id = 0;
+    size_t n;
+    assert_int_equal(claim(f, 0, "/tokens", "k", one, &o), VX_OK);
+    struct idempotency_keep keep = {o.claim, 201, kept_body, &id};
+    /* Work that fails keeps nothing. */
+    assert_int_equal(store_token_create(f->st, 999, "s", "bot", NULL, 0, &id, &keep),
+                     VX_ERR_USER_NOT_FOUND);
+    assert_int_equal(claim(f, 0, "/tokens", "k", one, &o), VX_ERR_IDEMPOTENCY_IN_PROGRESS);
+    assert_int_equal(store_token_create(f->st, f->user, "s", "bot", NULL, 0, &id, &keep), VX_OK);
+    assert_int_equal(claim(f, 0, "/tokens", "k", one, &o), VX_OK);
+    assert_int_equal(o.status, 201);
+    assert_string_equal(o.body, "{\"token\":null}");
+    /* The lease ran out and another request has the key: nothing is done twice. */
+    assert_int_equal(claim(f, 0, "/tokens", "late", one, &o), VX_OK);
+    keep.claim = o.claim;
+    fixture_sql(f, "UPDATE idempotency SET expires_ms = 1000 WHERE key = 'late'");
+    assert_int_equal(claim(f, 0, "/tokens", "late", one, &o), VX_OK);
+    assert_int_equal(store_token_create(f->st, f->user, "t", "bot", NULL, 0, &id, &keep),
+                     VX_ERR_IDEMPOTENCY_IN_PROGRESS);
+    assert_int_equal(store_token_list(f->db, f->a, f->user, &list, &n), VX_OK);
+    assert_int_equal(n, 1);
+    /* The same for a meeting. */
+    struct meeting m = {0};
+    struct bot_conflict why;
+    struct bot_request rq = {.user_id = f->user,
+                             .max_concurrent = 3,
+                             .platform = "google_meet",
+                             .native_id = "abc-defg-hij",
+                             .url = "https://meet.google.com/x",
+                             .data = "{}",
+                             .launch = "{}",
+                             .keep = &keep};
+    assert_int_equal(store_meeting_request_bot(f->st, f->a, &rq, &m, &why),
+                     VX_ERR_IDEMPOTENCY_IN_PROGRESS);
+    keep.claim = o.claim;
+    assert_int_equal(store_meeting_request_bot(f->st, f->a, &rq, &m, &why), VX_OK);
+    assert_int_equal(claim(f, 0, "/tokens", "late", one, &o), VX_OK);
+    assert_int_equal(o.claim, 0);
+}
+
 struct racer {
     struct fixture *f;
     pthread_t thread;
@@ -178,8 +229,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_kept_answer), T(test_scope),    T(test_freed_and_lease),
-        T(test_times),       T(test_one_wins), T(test_sweep),
+        T(test_kept_answer),        T(test_scope),    T(test_freed_and_lease), T(test_times),
+        T(test_kept_with_the_work), T(test_one_wins), T(test_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
