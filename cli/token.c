@@ -85,7 +85,7 @@ static int create(struct store *st, struct store_conn *rd, const char *who, cons
     }
     snprintf(key, sizeof key, "vxa_%.*s_%s", (int)strcspn(scopes, ","), scopes, random);
     err = store_token_create(st, u.id, key, scopes, name,
-                             expires_in ? clock_now_ms() + expires_in * 1000 : 0, &id);
+                             expires_in ? clock_now_ms() + expires_in * 1000 : 0, &id, NULL);
     if (err)
         cli_complain("%s", vx_err_info(err)->detail);
     else

@@ -24,6 +24,8 @@ struct web_request {
     size_t n_segments;
     const char *query_fault; /* NULL, or why the query cannot be read: told after authentication */
     int64_t content_length;  /* as announced, -1 when not */
+    const char *idempotency_key; /* checked and without quotes; NULL: none, or the route has no use
+                                    for it */
 };
 
 /* Fills w->rq from the open request of w->fx; rq.app, rq.arena, rq.db, w->fx, w->app_fault are set

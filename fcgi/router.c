@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fcgi/access.h"
+#include "fcgi/idempotency.h"
 #include "lib/contracts.h"
 #include "lib/int_text.h"
 #include "lib/json_scan.h"
@@ -89,9 +90,14 @@ enum vx_err router_new(struct router **out)
     for (; r->n < n; r->n++) {
         const struct route *route = route_at(r->n);
         bool no_contract = route->contract && !contract_find(route->contract);
-        if (split_pattern(route, &r->entries[r->n]) || no_contract) {
+        bool no_owner = route->idempotent && route->auth != AUTH_KEY && route->auth != AUTH_ADMIN;
+        if (split_pattern(route, &r->entries[r->n]) || no_contract || no_owner) {
             log_event(LOG_ERROR_, "bad_route", "method", route->method, "pattern", route->pattern,
-                      "reason", no_contract ? "no such contract" : "malformed pattern", NULL);
+                      "reason",
+                      no_contract ? "no such contract"
+                      : no_owner  ? "idempotency keys without an owner"
+                                  : "malformed pattern",
+                      NULL);
             router_free(r);
             return VX_ERR_INTERNAL;
         }
@@ -345,7 +351,8 @@ static bool take_body(const struct route *route, struct web_request *w, struct r
     return !rs->err;
 }
 
-/* 422: everything wrong with path, query and body in one list. True when nothing is. */
+/* 422: everything wrong with path, query, Idempotency-Key and body in one list. True when nothing
+ * is. */
 static bool check_contract(const struct entry *e, struct web_request *w, struct response *rs)
 {
     struct violations v = {.max = VIOLATIONS_MAX};
@@ -357,6 +364,8 @@ static bool check_contract(const struct entry *e, struct web_request *w, struct 
     err = bind_params(e, w, &v);
     if (!err)
         err = check_query(e->route, &w->rq, &v);
+    if (!err && e->route->idempotent)
+        err = idempotency_read_key(&w->rq, &v, &w->idempotency_key);
     if (!err && e->route->contract)
         err = check_body(e->route, &w->rq, &v);
     if (err) {
@@ -421,5 +430,8 @@ void router_dispatch(const struct router *r, struct web_request *w, struct respo
     }
     if (!take_body(e->route, w, rs) || !check_contract(e, w, rs))
         return;
-    e->route->handler(rq, rs);
+    if (w->idempotency_key)
+        idempotency_run(w, rs);
+    else
+        e->route->handler(rq, rs);
 }

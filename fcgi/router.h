@@ -1,5 +1,6 @@
 /* From a request to a filled response: finds the route in the table of handlers/routes.h and makes
- * the checks in their one order: 404/405, trailing slash, 401, 403, 501, 413/415, 422, handler. */
+ * the checks in their one order: 404/405, trailing slash, 401, 403, 501, 413/415, 422, idempotency
+ * key, handler. */
 #ifndef VX_ROUTER_H
 #define VX_ROUTER_H
 

@@ -175,7 +175,7 @@ static const char *join_scopes(struct arena *a, const struct scope_list *l)
     return out;
 }
 
-/* The minted key's answer. */
+/* The minted key's answer; key NULL shows none. */
 static struct json_object *minted(struct arena *a, int64_t id, const char *key, int64_t user_id,
                                   const char *scopes)
 {
@@ -193,9 +193,23 @@ static struct json_object *minted(struct arena *a, int64_t id, const char *key, 
     return o;
 }
 
+struct mint {
+    struct arena *a;
+    int64_t id, user_id;
+    const char *scopes;
+};
+
+/* What is kept for an idempotency key: never the key itself. */
+static const char *minted_text(void *ctx)
+{
+    const struct mint *m = ctx;
+    struct json_object *o = arena_own_json(m->a, minted(m->a, m->id, NULL, m->user_id, m->scopes));
+    return o != NULL ? json_text(o) : NULL;
+}
+
 void handle_token_create(struct request *rq, struct response *rs)
 {
-    int64_t user_id = rq->int_params[0], expires_ms, id;
+    int64_t user_id = rq->int_params[0], expires_ms;
     const char *name;
     struct scope_list scopes;
     struct user u;
@@ -221,13 +235,17 @@ void handle_token_create(struct request *rq, struct response *rs)
         response_fail(rs, VX_ERR_NO_MEMORY);
         return;
     }
-    err = store_token_create(rq->app->store, user_id, key, joined, name, expires_ms, &id);
+    struct mint m = {.a = rq->arena, .user_id = user_id, .scopes = joined};
+    struct idempotency_keep keep = {rq->claim, 201, minted_text, &m};
+    err = store_token_create(rq->app->store, user_id, key, joined, name, expires_ms, &m.id,
+                             rq->claim ? &keep : NULL);
     if (err != VX_OK) {
         response_fail(rs, err);
         return;
     }
+    rq->kept = rq->claim != 0;
     response_header(rs, "Cache-Control", "no-store");
-    response_json(rs, 201, minted(rq->arena, id, key, user_id, joined));
+    response_json(rs, 201, minted(rq->arena, m.id, key, user_id, joined));
 }
 
 static struct json_object *token_row(struct arena *a, const struct token *t)

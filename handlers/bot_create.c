@@ -401,6 +401,22 @@ static void respond_refusal(struct response *rs, enum vx_err err, const struct s
     }
 }
 
+struct created {
+    struct arena *a;
+    struct meeting m;
+};
+
+/* What is kept for an idempotency key: the answer itself. */
+static const char *created_text(void *ctx)
+{
+    struct created *c = ctx;
+    struct json_object *row;
+    if (meeting_row(c->a, &c->m, MEETING_NEW, &row) != VX_OK)
+        return NULL;
+    row = arena_own_json(c->a, row);
+    return row != NULL ? json_text(row) : NULL;
+}
+
 void handle_bot_create(struct request *rq, struct response *rs)
 {
     struct spawn s = {0};
@@ -416,6 +432,8 @@ void handle_bot_create(struct request *rq, struct response *rs)
         !check_target(rq, rs, &s) || !check_leave(rq, rs, &s))
         return;
 
+    struct created made = {.a = rq->arena};
+    struct idempotency_keep keep = {rq->claim, 201, created_text, &made};
     struct bot_request want = {
         .user_id = rq->who.user_id,
         .max_concurrent = rq->who.max_concurrent_bots,
@@ -424,20 +442,21 @@ void handle_bot_create(struct request *rq, struct response *rs)
         .url = s.url,
         .data = row_data(rq->arena, &s),
         .launch = launch_json(rq->arena, &s),
+        .keep = rq->claim ? &keep : NULL,
     };
     if (want.data == NULL || want.launch == NULL) {
         response_fail(rs, VX_ERR_NO_MEMORY);
         return;
     }
-    struct meeting m;
     struct bot_conflict why = {0};
-    enum vx_err err = store_meeting_request_bot(rq->app->store, rq->arena, &want, &m, &why);
+    enum vx_err err = store_meeting_request_bot(rq->app->store, rq->arena, &want, &made.m, &why);
     if (err != VX_OK) {
         respond_refusal(rs, err, &s, &why);
         return;
     }
+    rq->kept = rq->claim != 0;
     struct json_object *row;
-    err = meeting_row(rq->arena, &m, MEETING_NEW, &row);
+    err = meeting_row(rq->arena, &made.m, MEETING_NEW, &row);
     if (err != VX_OK)
         response_fail(rs, err);
     else

@@ -50,6 +50,10 @@ struct request {
     size_t body_len;
     struct json_object *json; /* body that passed the route's contract; NULL = null/no body */
 
+    int64_t claim; /* of an idempotency key, 0 = none. A handler whose store function takes a struct
+                      idempotency_keep keeps its answer with the work and sets kept */
+    bool kept;
+
     struct identity who;          /* routes with AUTH_KEY */
     struct meeting_claims claims; /* routes with AUTH_MEETING_TOKEN */
 

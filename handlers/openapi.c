@@ -324,6 +324,17 @@ static void add_query(struct build *b, const struct query_param *q, struct json_
     }
 }
 
+static void add_idempotency_key(struct build *b, struct json_object *parameters)
+{
+    struct json_object *o = make_parameter(b, "Idempotency-Key", "header", false, "string");
+    struct json_object *schema = NULL;
+
+    put_text(b, o, "description", "The same key and body give the same answer, for 24 hours");
+    json_object_object_get_ex(o, "schema", &schema);
+    b->failed |= json_put_int(schema, "minLength", 1) != 0;
+    append(b, parameters, o);
+}
+
 /* One way to authenticate: {scheme: []}. */
 static void add_security(struct build *b, struct json_object *security, const char *scheme)
 {
@@ -422,6 +433,10 @@ static struct json_object *make_responses(struct build *b, const struct route *r
     }
     if (r->contract != NULL || r->query != NULL || strstr(r->pattern, ":int}") != NULL)
         add_error(b, responses, 422);
+    if (r->idempotent) {
+        add_error(b, responses, 409);
+        add_error(b, responses, 422);
+    }
     for (size_t i = 0; i < sizeof a->errors / sizeof *a->errors && a->errors[i] != 0; i++)
         add_error(b, responses, a->errors[i]);
     add_error(b, responses, 500);
@@ -482,6 +497,8 @@ static void add_route(struct build *b, struct json_object *paths, const struct r
         return;
     read_pattern(b, r->pattern, path, parameters);
     add_query(b, r->query, parameters);
+    if (r->idempotent)
+        add_idempotency_key(b, parameters);
     if (!json_object_object_get_ex(paths, path, &item)) {
         item = new_object(b);
         put(b, paths, path, item);

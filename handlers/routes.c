@@ -16,15 +16,20 @@
 
 /* One row each: open to all, an API key, the admin, a bot's token, and documented but not built. */
 #define OPEN(m, pattern, fn, text) \
-    {m, pattern, fn, AUTH_PUBLIC, 0, NULL, false, NULL, 200, text}
+    {m, pattern, fn, AUTH_PUBLIC, 0, NULL, false, NULL, 200, text, false, NULL}
 #define KEY(m, pattern, scopes, fn, body, query, ok, text) \
-    {m, pattern, fn, AUTH_KEY, scopes, body, false, query, ok, text}
+    {m, pattern, fn, AUTH_KEY, scopes, body, false, query, ok, text, false, NULL}
 #define ADMIN(m, pattern, fn, body, optional, query, ok, text) \
-    {m, pattern, fn, AUTH_ADMIN, 0, body, optional, query, ok, text}
+    {m, pattern, fn, AUTH_ADMIN, 0, body, optional, query, ok, text, false, NULL}
 #define BOT(m, pattern, fn, body, query, text) \
-    {m, pattern, fn, AUTH_MEETING_TOKEN, 0, body, false, query, 200, text}
+    {m, pattern, fn, AUTH_MEETING_TOKEN, 0, body, false, query, 200, text, false, NULL}
 #define LATER(m, pattern, scopes, ok, text) \
-    {m, pattern, NULL, AUTH_KEY, scopes, NULL, false, NULL, ok, text}
+    {m, pattern, NULL, AUTH_KEY, scopes, NULL, false, NULL, ok, text, false, NULL}
+/* The same for a POST that creates: with Idempotency-Key; once is what is shown once. */
+#define KEY_CREATE(pattern, scopes, fn, body, query, ok, text) \
+    {"POST", pattern, fn, AUTH_KEY, scopes, body, false, query, ok, text, true, NULL}
+#define ADMIN_CREATE(pattern, fn, body, optional, query, ok, text, once) \
+    {"POST", pattern, fn, AUTH_ADMIN, 0, body, optional, query, ok, text, true, once}
 
 #define LIMIT_MAX  100
 #define OFFSET_MAX 10000
@@ -93,8 +98,9 @@ static const struct route routes[] = {
           "A user by id"),
     ADMIN("PATCH", "/admin/users/{user_id:int}", handle_user_update, "admin.user.update.v1", false,
           NULL, 200, "Change a user's limit or data"),
-    ADMIN("POST", "/admin/users/{user_id:int}/tokens", handle_token_create,
-          "admin.token.create.v1", true, token_query, 201, "Mint an API key, shown once"),
+    ADMIN_CREATE("/admin/users/{user_id:int}/tokens", handle_token_create,
+                 "admin.token.create.v1", true, token_query, 201, "Mint an API key, shown once",
+                 "token"),
     ADMIN("GET", "/admin/users/{user_id:int}/tokens", handle_token_list, NULL, false, NULL, 200,
           "A user's API keys"),
     ADMIN("DELETE", "/admin/tokens/{token_id:int}", handle_token_delete, NULL, false, NULL, 204,
@@ -102,8 +108,8 @@ static const struct route routes[] = {
 
     /* bots */
     KEY("GET", "/bots", B, handle_meeting_list, NULL, list_query, 200, "List meetings"),
-    KEY("POST", "/bots", B, handle_bot_create, "bots.create.v1", NULL, 201,
-        "Send a bot to a meeting"),
+    KEY_CREATE("/bots", B, handle_bot_create, "bots.create.v1", NULL, 201,
+               "Send a bot to a meeting"),
     KEY("GET", "/bots/status", B, handle_bots_status, NULL, status_query, 200,
         "Running bots and recent failures"),
     BOT("POST", "/bots/internal/callback/lifecycle", handle_bot_callback, "lifecycle.v1", NULL,

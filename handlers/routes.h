@@ -32,6 +32,10 @@ struct route {
     const struct query_param *query; /* NULL = none allowed */
     int success;
     const char *summary;
+    /* A POST that creates: Idempotency-Key counts (fcgi/idempotency.h). Only for AUTH_KEY and
+     * AUTH_ADMIN; its 2xx answers are JSON without headers of their own. */
+    bool idempotent;
+    const char *once; /* member of that answer that is never shown again (null), NULL = none */
 };
 
 /* Row i of the table, NULL past the end. Specific patterns stand before general ones. */

@@ -32,12 +32,16 @@
     X(MEETING_ALREADY_ACTIVE, 409, "meeting_already_active", "An active meeting already exists",   \
       0)                                                                                           \
     X(INVALID_STATE, 409, "invalid_state", "Invalid transition", 0)                                \
+    X(IDEMPOTENCY_IN_PROGRESS, 409, "idempotency_in_progress",                                     \
+      "A request with this Idempotency-Key is still running", 1)                                   \
     X(PAYLOAD_TOO_LARGE, 413, "payload_too_large", "Request body is too large", 0)                 \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type",                                       \
       "Content-Type must be application/json", 0)                                                  \
     X(VALIDATION, 422, "validation_error", "Validation failed", 0)                                 \
     X(JSON_INVALID, 422, "json_invalid", "JSON decode error", 0)                                   \
     X(INVALID_SCOPE, 422, "invalid_scope", "Invalid scope(s)", 0)                                  \
+    X(IDEMPOTENCY_MISMATCH, 422, "idempotency_mismatch",                                           \
+      "This Idempotency-Key was used with another request", 0)                                     \
     X(CONCURRENCY_LIMIT, 429, "concurrency_limit",                                                 \
       "User has reached the maximum concurrent bot limit", 30)                                     \
     X(RATE_LIMITED, 429, "rate_limited", "Rate limit exceeded", 1)                                 \

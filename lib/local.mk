@@ -26,6 +26,7 @@ liblib_a_SOURCES = \
 	lib/store_meetings.c lib/store_meeting_bots.c lib/store_meeting_state.c \
 	lib/store_meeting_delete.c lib/store_meetings.h \
 	lib/store_retention.c lib/store_retention.h \
+	lib/store_idempotency.c lib/store_idempotency.h \
 	lib/store_meeting_row.c lib/store_meeting_row.h \
 	lib/store_segments.c lib/store_segments.h \
 	lib/store_workloads.c lib/store_workloads.h

@@ -167,6 +167,8 @@ static enum vx_err request_run(struct store_conn *w, void *ctx)
         err = store_meeting_by_id(w, j->a, j->rq->user_id, id, j->out);
     if (err == VX_OK)
         err = meeting_append_status(w, j->out, j->now);
+    if (err == VX_OK)
+        err = idempotency_keep_within(w, j->rq->keep);
     return err;
 }
 

@@ -5,6 +5,7 @@
 
 #include "lib/lifecycle.h"
 #include "lib/store.h"
+#include "lib/store_idempotency.h"
 
 struct meeting {
     int64_t id, user_id;
@@ -25,6 +26,7 @@ struct bot_request {
     const char *platform, *native_id, *url;
     const char *data;   /* row data: constructed_meeting_url, transcribe_enabled, … */
     const char *launch; /* JSON kept with the workload: bot_name, passcode, language, … */
+    const struct idempotency_keep *keep; /* asked when *out is filled; NULL: nothing to keep */
 };
 
 struct bot_conflict {      /* details of a refusal */

@@ -1,5 +1,6 @@
 /* The sweep of the events log. It is cut into steps so that no write is long and the caller's loop
- * goes on in between: first the leftovers of deleted meetings, then age, then rows a topic.
+ * goes on in between: first the leftovers of deleted meetings and keys whose time is over, then
+ * age, then rows a topic.
  *
  * Age works from the head of the log and stops at the first event that is young: numbers, not
  * clocks, order the log, so after a clock that ran ahead events stay longer, never shorter. */
@@ -8,13 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/store_idempotency.h"
 #include "lib/store_meetings.h"
 #include "lib/store_sql.h"
 
 #define BATCH       1000 /* rows of one write */
 #define TOPICS_STEP 100  /* topics looked at in one step */
 
-enum stage { STAGE_PURGE, STAGE_AGE, STAGE_TOPICS };
+enum stage { STAGE_PURGE, STAGE_KEYS, STAGE_AGE, STAGE_TOPICS };
 
 struct trim_job {
     const char *topic; /* NULL = all topics */
@@ -186,6 +188,9 @@ enum vx_err store_retention_step(struct store *st, struct store_conn *rd,
     switch ((enum stage)at->stage) {
     case STAGE_PURGE:
         err = store_meeting_purge(st, rd, &more);
+        break;
+    case STAGE_KEYS:
+        err = store_idempotency_sweep(st, rd, &more);
         break;
     case STAGE_AGE:
         if (limits->before_ms > 0)

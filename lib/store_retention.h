@@ -1,5 +1,6 @@
 /* Retention: trims the events log by age and by rows of a topic, oldest first, and records the
- * floor of each topic in the same transaction, which is how a stream knows to say `gap`. */
+ * floor of each topic in the same transaction, which is how a stream knows to say `gap`. The same
+ * sweep finishes deletions and erases idempotency keys whose time is over. */
 #ifndef VX_STORE_RETENTION_H
 #define VX_STORE_RETENTION_H
 

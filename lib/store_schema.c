@@ -143,10 +143,28 @@ static const char schema_2[] =
     /* What a reader of a transcript has to forget; few among many events. */
     "CREATE INDEX events_retract ON events (topic, id) WHERE type = 'retract';";
 
+/* user_id 0 is the admin. status NULL: in progress until expires_ms. An id is given once, so that a
+ * claim whose row went never meets another one. */
+static const char schema_3[] = "CREATE TABLE idempotency ("
+                               "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+                               "  user_id INTEGER NOT NULL,"
+                               "  method TEXT NOT NULL,"
+                               "  path TEXT NOT NULL,"
+                               "  key TEXT NOT NULL,"
+                               "  fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32),"
+                               "  status INTEGER,"
+                               "  body TEXT,"
+                               "  created_ms INTEGER NOT NULL,"
+                               "  expires_ms INTEGER NOT NULL,"
+                               "  UNIQUE (user_id, method, path, key)"
+                               ") STRICT;"
+                               "CREATE INDEX idempotency_expires ON idempotency (expires_ms);";
+
 const struct migration store_migrations[] = {
     {1, schema_1},
     {2, schema_2},
+    {3, schema_3},
     {0, NULL},
 };
 
-const int store_schema_latest = 2;
+const int store_schema_latest = 3;

@@ -38,9 +38,10 @@ static enum vx_err user_must_exist(struct store_conn *c, int64_t user_id)
 }
 
 struct token_create {
-    int64_t user_id, expires_ms, id;
+    int64_t user_id, expires_ms, *id;
     unsigned char hash[SECRET_SHA256];
     const char *scopes, *name;
+    const struct idempotency_keep *keep;
 };
 
 static enum vx_err token_create_run(struct store_conn *w, void *ctx)
@@ -54,23 +55,25 @@ static enum vx_err token_create_run(struct store_conn *w, void *ctx)
                    " VALUES (?, ?, ?, ?, ?, ?)",
                    "ibttio", j->user_id, j->hash, sizeof j->hash, j->scopes, j->name,
                    clock_now_ms(), j->expires_ms);
-    if (err == VX_OK)
-        j->id = sql_last_id(w);
-    return err;
+    if (err != VX_OK)
+        return err;
+    *j->id = sql_last_id(w);
+    return idempotency_keep_within(w, j->keep);
 }
 
 enum vx_err store_token_create(struct store *st, int64_t user_id, const char *key,
                                const char *scopes, const char *name, int64_t expires_ms,
-                               int64_t *id)
+                               int64_t *id, const struct idempotency_keep *keep)
 {
-    struct token_create j = {
-        .user_id = user_id, .expires_ms = expires_ms, .scopes = scopes, .name = name};
+    struct token_create j = {.user_id = user_id,
+                             .expires_ms = expires_ms,
+                             .id = id,
+                             .scopes = scopes,
+                             .name = name,
+                             .keep = keep};
     if (secret_sha256(key, strlen(key), j.hash) != 0)
         return VX_ERR_SYSTEM;
-    enum vx_err err = store_write(st, token_create_run, &j);
-    if (err == VX_OK)
-        *id = j.id;
-    return err;
+    return store_write(st, token_create_run, &j);
 }
 
 enum vx_err store_token_list(struct store_conn *c, struct arena *a, int64_t user_id,

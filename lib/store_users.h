@@ -3,6 +3,7 @@
 #define VX_STORE_USERS_H
 
 #include "lib/store.h"
+#include "lib/store_idempotency.h"
 
 enum scope_bits { SCOPE_BOT = 1, SCOPE_TX = 2, SCOPE_BROWSER = 4 };
 
@@ -38,10 +39,11 @@ enum vx_err store_user_by_email(struct store_conn *c, struct arena *a, const cha
 enum vx_err store_user_update(struct store *st, struct arena *a, int64_t id, int64_t max_bots,
                               const char *data, struct user *out);
 
-/* Stores the SHA-256 of key. expires_ms 0 = never. */
+/* Stores the SHA-256 of key. expires_ms 0 = never. keep is asked when *id is known; NULL: nothing
+ * to keep. */
 enum vx_err store_token_create(struct store *st, int64_t user_id, const char *key,
                                const char *scopes, const char *name, int64_t expires_ms,
-                               int64_t *id);
+                               int64_t *id, const struct idempotency_keep *keep);
 /* Rows of a user ordered by id; VX_ERR_USER_NOT_FOUND for an unknown user. */
 enum vx_err store_token_list(struct store_conn *c, struct arena *a, int64_t user_id,
                              struct token **out, size_t *n);

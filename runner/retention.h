@@ -1,4 +1,5 @@
-/* Keeping the events log small, and finishing deletions: the runner's housekeeping. */
+/* Keeping the events log small, finishing deletions, forgetting old idempotency keys: the runner's
+ * housekeeping. */
 #ifndef VX_RUNNER_RETENTION_H
 #define VX_RUNNER_RETENTION_H
 

@@ -11,6 +11,7 @@ UNIT_TESTS = \
 	tests/unit/test_store_events \
 	tests/unit/test_store_delete \
 	tests/unit/test_store_meetings \
+	tests/unit/test_store_idempotency \
 	tests/unit/test_store_retention \
 	tests/unit/test_store_segments \
 	tests/unit/test_store_users \
@@ -32,6 +33,7 @@ tests_unit_test_bot_script_SOURCES = tests/unit/test_bot_script.c bot/script.c b
 	bot/commands.c bot/commands.h bot/invocation.c bot/invocation.h
 tests_unit_test_conf_file_SOURCES = tests/unit/test_conf_file.c cli/conf_file.c cli/conf_file.h
 tests_unit_test_tail_view_SOURCES = tests/unit/test_tail_view.c cli/tail_view.c cli/tail_view.h
+tests_unit_test_router_SOURCES = tests/unit/test_router.c fcgi/idempotency.c fcgi/idempotency.h
 tests_unit_test_launch_SOURCES = tests/unit/test_launch.c runner/launch.c runner/launch.h \
 	runner/ending.c runner/ending.h
 if HAVE_CMOCKA

@@ -8,6 +8,7 @@
 #include "fcgi/router.c"
 
 static const char *called; /* pattern of the route whose handler ran */
+static struct http_pair idem = {"idempotency-key", NULL};
 static bool allowed;
 static enum vx_err body_error;
 static bool type_is_json;
@@ -23,15 +24,16 @@ static const struct query_param list_query[] = {{"limit", QUERY_INT, false, 1, 1
                                                 {"uid", QUERY_STRING, true, 0, 0},
                                                 {0}};
 static const struct route table[] = {
-    {"GET", "/health", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"GET", "/m", handler, AUTH_KEY, 0, NULL, false, list_query, 200, ""},
-    {"POST", "/m", handler, AUTH_KEY, 0, "c", false, NULL, 200, ""},
-    {"PUT", "/m", handler, AUTH_KEY, 0, "c", true, NULL, 200, ""},
-    {"GET", "/m/{a}/{b}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"POST", "/m/share/accept", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"GET", "/m/by-id/{id:int}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
-    {"DELETE", "/m/{id:int}", NULL, AUTH_KEY, 0, NULL, false, NULL, 200, ""},
-    {"GET", "/f/{path...}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, ""},
+    {"GET", "/health", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"GET", "/m", handler, AUTH_KEY, 0, NULL, false, list_query, 200, "", false, NULL},
+    {"POST", "/m", handler, AUTH_KEY, 0, "c", false, NULL, 200, "", false, NULL},
+    {"PUT", "/m", handler, AUTH_KEY, 0, "c", true, NULL, 200, "", false, NULL},
+    {"GET", "/m/{a}/{b}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"POST", "/m/share/accept", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"GET", "/m/by-id/{id:int}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"DELETE", "/m/{id:int}", NULL, AUTH_KEY, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"GET", "/f/{path...}", handler, AUTH_PUBLIC, 0, NULL, false, NULL, 200, "", false, NULL},
+    {"POST", "/k", handler, AUTH_KEY, 0, "c", true, NULL, 201, "", true, NULL},
 };
 
 const struct route *route_at(size_t i)
@@ -88,6 +90,8 @@ static enum vx_err go(const char *method, const char *path, const char *body)
     w.rq = (struct request){.app = &app, .arena = arena, .method = method, .path = path};
     w.rq.query = query;
     w.rq.n_query = n_query;
+    w.rq.headers = &idem;
+    w.rq.n_headers = idem.value != NULL;
     w.rq.body = body ? body : "";
     w.rq.body_len = strlen(w.rq.body);
     for (const char *p = path; *p == '/';) {
@@ -250,6 +254,44 @@ static void test_pattern(void **state)
                         "/a/{b}/c/{d}/{e}");
 }
 
+/* What a good key does needs a store: tests/http/test_idempotency.py. */
+static void test_idempotency_key(void **state)
+{
+    static const struct {
+        const char *sent, *key; /* NULL: refused */
+    } rows[] = {
+        {"a", "a"},       {"\"a\"", "a"},   {"a \"b", "a \"b"}, {"\"a \\\" \\\\\"", "a \" \\"},
+        {"a\\n", "a\\n"}, {"", NULL},       {"\"\"", NULL},     {"\"", NULL},
+        {"\"a", NULL},    {"\"a\"b", NULL}, {"\"a\\\"", NULL},  {"\"a\\n\"", NULL},
+        {"\"a\\", NULL},  {"a\tb", NULL},   {"\x7f", NULL},     {"\xc3\xa9", NULL},
+    };
+    char text[IDEMPOTENCY_KEY_MAX + 4];
+    const char *key;
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct violations v = {0};
+        struct request rq = {.arena = arena, .headers = &idem, .n_headers = 1};
+        idem.value = rows[i].sent;
+        assert_int_equal(idempotency_read_key(&rq, &v, &key), VX_OK);
+        assert_int_equal(v.n, rows[i].key == NULL);
+        assert_int_equal(key != NULL, rows[i].key != NULL);
+        if (key)
+            assert_string_equal(key, rows[i].key);
+    }
+    memset(text, 'x', sizeof text);
+    text[IDEMPOTENCY_KEY_MAX + 1] = '\0';
+    idem.value = text;
+    assert_int_equal(go("POST", "/k", "{\"k\":1}"), VX_ERR_VALIDATION);
+    assert_null(called);
+    assert_non_null(strstr(list(), "[\"header\",\"Idempotency-Key\"]"));
+    assert_non_null(strstr(list(), "[\"body\",\"k\"]"));
+    assert_int_equal(go("POST", "/m", "{\"k\":\"v\"}"), VX_OK); /* no use for it there */
+    assert_string_equal(called, "/m");
+    idem.value = NULL;
+    assert_int_equal(go("POST", "/k", NULL), VX_OK);
+    assert_string_equal(called, "/k");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +301,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_violations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pattern, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_idempotency_key, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,13 +50,14 @@ static void test_identity(void **state)
     size_t n;
     int64_t id, gone;
     bool alive;
-    assert_int_equal(store_token_create(f->st, 999, "k", "bot", NULL, 0, &id),
+    assert_int_equal(store_token_create(f->st, 999, "k", "bot", NULL, 0, &id, NULL),
                      VX_ERR_USER_NOT_FOUND);
     assert_int_equal(
-        store_token_create(f->st, f->user, "vxa_bot_1", "bot,tx,bot,foo", "cli", 0, &id), VX_OK);
-    assert_int_equal(
-        store_token_create(f->st, f->user, "vxa_tx_old", "tx", NULL, clock_now_ms() - 1, &gone),
+        store_token_create(f->st, f->user, "vxa_bot_1", "bot,tx,bot,foo", "cli", 0, &id, NULL),
         VX_OK);
+    assert_int_equal(store_token_create(f->st, f->user, "vxa_tx_old", "tx", NULL,
+                                        clock_now_ms() - 1, &gone, NULL),
+                     VX_OK);
     assert_int_equal(store_token_identify(f->db, f->a, "vxa_bot_1", &who), VX_OK);
     assert_int_equal(who.user_id, f->user);
     assert_int_equal(who.token_id, id);
@@ -102,7 +103,8 @@ static void test_key_is_not_in_the_file(void **state)
     static char bytes[1 << 20];
     char path[128];
     int64_t id;
-    assert_int_equal(store_token_create(f->st, f->user, "vxa_bot_NEEDLE", "bot", NULL, 0, &id), 0);
+    assert_int_equal(
+        store_token_create(f->st, f->user, "vxa_bot_NEEDLE", "bot", NULL, 0, &id, NULL), 0);
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s%s", f->path, tails[i]);
         FILE *in = fopen(path, "rb");
