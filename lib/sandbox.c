@@ -71,6 +71,7 @@ static const char *const system_ro[] = {
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/gai.conf",
+    "/etc/gitconfig",
     "/etc/group",
     "/etc/host.conf",
     "/etc/hosts",
