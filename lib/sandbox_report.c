@@ -48,10 +48,9 @@ static const struct guard_row {
                          "Unix sockets, those of the instance among them, cannot be reached.",
                          "Without the seccomp filter every Unix socket of the same user can be "
                          "reached by its path, those of the instance among them."},
-    [SANDBOX_BIND] =
-        {"bind", 4, true, "No port can be opened for TCP connections from outside.",
-         "Below Landlock ABI 4 (Linux 6.7) and without the seccomp filter a program can "
-         "open TCP ports."},
+    [SANDBOX_BIND] = {"bind", 0, true, "No port can be opened for TCP connections from outside.",
+                      "Without the seccomp filter a program can open TCP ports: any of them below "
+                      "Landlock ABI 4 (Linux 6.7), from then on those the kernel chooses."},
     [SANDBOX_CONNECT] = {"connect", 4, true,
                          "Where the network is not allowed no TCP connection can be made.",
                          "Below Landlock ABI 4 (Linux 6.7) and without the seccomp filter TCP "

@@ -228,9 +228,15 @@ class Sandbox(unittest.TestCase):
         self.need(guard)
         before = self.scene(leave)
         got = self.try_it(code, **kw)
-        self.assertIn(got, (want,) if isinstance(want, str) else want)
+        want = (want,) if isinstance(want, str) else want
+        self.assertIn(got, want + (("EXDEV",) if self.abi < 2 else ()))
         self.assertEqual(self.scene(leave), before)
         self.assertIsNone(self.victim.poll())
+
+    def allowed(self, code):
+        if self.abi == 1 and "os.rename" in code:
+            self.skipTest("Landlock ABI 1 refuses every rename from folder to folder")
+        self.assertEqual(self.try_it(code, rw=["work"]), "THROUGH")
 
     # --- what the two tables do not say
 
@@ -369,12 +375,12 @@ class Sandbox(unittest.TestCase):
             self.assertIn("inside a granted path?", told(*home, self.path("vexa.db")))
 
     def test_dies_with_its_parent(self):
-        code = "import subprocess, sys, time\np = subprocess.Popen(sys.argv[1:])\ntime.sleep(0.05)\nprint(p.pid, flush=True)\ntime.sleep(600)"
+        code = "import subprocess, sys, time\np = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)\n" \
+               "p.stdout.readline()\nprint(p.pid, flush=True)\ntime.sleep(600)"
         parent = subprocess.Popen([PYTHON, "-c", code, VEXA, "exec-in", "--home", self.path("turn/home"), "--tmp", self.path("turn/tmp"),
                                    "--die-with-parent", "--", "sh", "-c", "echo up; exec sleep 600"], stdout=subprocess.PIPE, text=True)
         try:
-            lines = {parent.stdout.readline().strip(), parent.stdout.readline().strip()}
-            pid = int((lines - {"up"}).pop())
+            pid = int(parent.stdout.readline())
         finally:
             parent.kill()
             parent.wait()
@@ -426,7 +432,7 @@ def fill():
             add("rw %s %s" % (verb, what), lambda self, g=guard, w=want, c=code % path:
                 self.refused(g, w, c, leave=("turn", "work"), rw=["work"]))
     for name, code in WRITABLE.items():
-        add("rw may " + name, lambda self, c=code: self.assertEqual(self.try_it(c, rw=["work"]), "THROUGH"))
+        add("rw may " + name, lambda self, c=code: self.allowed(c))
 
 
 fill()
