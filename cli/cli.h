@@ -22,6 +22,7 @@ int cmd_tail(int argc, char **argv);       /* cli/tail.c: follows an event strea
 int cmd_config(int argc, char **argv);     /* cli/config.c */
 int cmd_version(int argc, char **argv);    /* cli/version.c */
 int cmd_replay_bot(int argc, char **argv); /* bot/main.c */
+int cmd_exec_in(int argc, char **argv);    /* cli/exec_in.c: a program behind lib/sandbox.h */
 int cmd_exec_bot(int argc, char **argv);   /* runner/exec_bot.c: limits, then exec */
 
 #endif

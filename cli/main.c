@@ -31,6 +31,7 @@ static const struct command commands[] = {
     {"fcgi", cmd_fcgi, "the FastCGI responder"},
     {"runner", cmd_runner, "the runner: starts and supervises bots"},
     {"replay-bot", cmd_replay_bot, "the bot that plays a recording as a live meeting"},
+    {"exec-in", cmd_exec_in, "run a program that is not trusted behind what the kernel enforces"},
     {"version", cmd_version, "print the version"},
     {"help", cmd_help, "print this list"},
     {"exec-bot", cmd_exec_bot, NULL},

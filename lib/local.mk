@@ -14,6 +14,8 @@ liblib_a_SOURCES = \
 	lib/lifecycle.c lib/lifecycle.h \
 	lib/meeting_token.c lib/meeting_token.h \
 	lib/webvtt.c lib/webvtt.h \
+	lib/sandbox.c lib/sandbox_report.c lib/sandbox_probe.c lib/sandbox_test.c lib/sandbox.h \
+	lib/sandbox_filter.c lib/sandbox_filter.h \
 	lib/cursor.c lib/cursor.h \
 	lib/int_text.c lib/int_text.h \
 	lib/py_text.c lib/py_text.h \

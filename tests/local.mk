@@ -26,6 +26,7 @@ UNIT_TESTS = \
 	tests/unit/test_openapi \
 	tests/unit/test_request \
 	tests/unit/test_router \
+	tests/unit/test_sandbox \
 	tests/unit/test_schema \
 	tests/unit/test_tail_view \
 	tests/unit/test_webvtt
