@@ -12,8 +12,14 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include <errno.h>
 
 #include <git2.h>
 
@@ -276,6 +282,64 @@ static void links(void **state)
     workspace_close(ws);
 }
 
+/* From here on this process has no openat2, as in some sandboxes. */
+static bool lose_openat2(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), /* the number of the call */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void without_openat2(void **state)
+{
+    static const struct {
+        const char *path;
+        enum vx_err err;
+    } rows[] = {
+        {"README.md", VX_OK},
+        {"./kg//entities/./index.md", VX_OK},
+        {"none", VX_ERR_FILE_NOT_FOUND},
+        {"kg", VX_ERR_FILE_NOT_FOUND},
+        {"kg/", VX_ERR_FILE_NOT_FOUND},
+        {"README.md/", VX_ERR_FILE_NOT_FOUND},
+        {"README.md/x", VX_ERR_FILE_NOT_FOUND},
+        {"../secret", VX_ERR_INVALID_PATH},
+        {"inside", VX_ERR_INVALID_PATH}, /* no link at all */
+        {"out", VX_ERR_INVALID_PATH},
+        {"folder/passwd", VX_ERR_INVALID_PATH},
+        {"folder/", VX_ERR_INVALID_PATH},
+    };
+    int status;
+    (void)state;
+    struct workspace *ws = ready();
+    put(at("secret"), "secret");
+    assert_int_equal(symlink("README.md", in("inside")), 0);
+    assert_int_equal(symlink("../../secret", in("out")), 0);
+    assert_int_equal(symlink("/etc", in("folder")), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (!lose_openat2())
+            _exit(255);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+            if (reads(ws, rows[i].path) != rows[i].err)
+                _exit((int)i + 1);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 255)
+        skip();
+    if (WEXITSTATUS(status) != 0)
+        fail_msg("'%s'", rows[WEXITSTATUS(status) - 1].path);
+    workspace_close(ws);
+}
+
 /* Configuration that would run programs or move the worktree, planted where git would look. */
 static void planted_git(void **state)
 {
@@ -520,6 +584,7 @@ int main(void)
         TEST(removed_worktree),
         TEST(paths),
         TEST(links),
+        TEST(without_openat2),
         TEST(planted_git),
         TEST(host_config_is_not_read),
         TEST(what_changed),
