@@ -29,6 +29,7 @@ CONTRACTS = \
 	contracts/workspace.commit.v1.json \
 	contracts/workspace.file.v1.json \
 	contracts/workspace.git.v1.json \
+	contracts/workspace.init.v1.json \
 	contracts/workspace.made.v1.json \
 	contracts/workspace.tree.v1.json
 EXTRA_DIST += contracts/embed.sh $(CONTRACTS)

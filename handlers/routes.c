@@ -220,8 +220,8 @@ static const struct route routes[] = {
     LATER("POST", "/agent/workspace/upload", BT, 200, "Upload files"),
 
     /* agents: workspace, life */
-    KEY("POST", "/agent/workspace/init", BT, handle_workspace_init, NULL, NULL, 201,
-        "Make the first workspace"),
+    {"POST", "/agent/workspace/init", handle_workspace_init, AUTH_KEY, BT, "workspace.init.v1", true,
+     NULL, 201, "Make the first workspace"},
     LATER("GET", "/agent/workspace/attached", BT, 200, "Workspaces of the user"),
     LATER("POST", "/agent/workspace/swap", BT, 200, "Replace the active workspace"),
     LATER("GET", "/agent/workspace/active", BT, 200, "Active workspaces"),

@@ -67,6 +67,12 @@ class Workspace(TestCase):
             self.assertEqual((r.status, r.json), (201, {"workspace": self.root, "seeded": seeded, "system_seeded": False,
                                                         "already_initialized": not seeded}))
 
+    def test_init_takes_nothing(self):
+        r = self.vexa.post(BASE + "/init", {"repo": "x"}, key=self.key)
+        self.assertEqual((r.status, r.json["detail"][0]["loc"]), (422, ["body", "repo"]))
+        self.assertFalse(os.path.exists(self.root))
+        self.assertEqual(self.vexa.post(BASE + "/init", {}, key=self.key).status, 201)
+
     def test_first_use_by_many_at_once(self):
         answers, lock = [], threading.Lock()
 
