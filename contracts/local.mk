@@ -25,7 +25,13 @@ CONTRACTS = \
 	contracts/transcript.v1.json \
 	contracts/transcripts.accepted.v1.json \
 	contracts/transcripts.ingest.v1.json \
-	contracts/user.v1.json
+	contracts/user.v1.json \
+	contracts/workspace.commit.v1.json \
+	contracts/workspace.file.v1.json \
+	contracts/workspace.git.v1.json \
+	contracts/workspace.init.v1.json \
+	contracts/workspace.made.v1.json \
+	contracts/workspace.tree.v1.json
 EXTRA_DIST += contracts/embed.sh $(CONTRACTS)
 BUILT_SOURCES += contracts/contracts_data.c
 CLEANFILES += contracts/contracts_data.c contracts/contracts_data.c.tmp

@@ -56,4 +56,11 @@ handler_fn handle_meeting_stream; /* GET /agent/meeting/stream */
 /* feed.c */
 handler_fn handle_feed; /* GET /meetings/stream: the user's feed, or several topics */
 
+/* workspace.c: the agent workspace of the caller */
+handler_fn handle_workspace_tree;     /* GET /agent/workspace/tree */
+handler_fn handle_workspace_file;     /* GET /agent/workspace/file */
+handler_fn handle_workspace_git;      /* GET /agent/workspace/git */
+handler_fn handle_workspace_git_show; /* GET /agent/workspace/git/show */
+handler_fn handle_workspace_init;     /* POST /agent/workspace/init */
+
 #endif

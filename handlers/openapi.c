@@ -56,6 +56,11 @@ static const struct answer {
     {handle_bot_transcripts, "transcripts.accepted.v1", NULL, 0, NULL, {404}},
     {handle_bot_commands, poll_contract, event_stream, 0, NULL, {0}},
     {handle_meeting_stream, poll_contract, event_stream, 0, NULL, {0}},
+    {handle_workspace_tree, "workspace.tree.v1", NULL, 0, NULL, {0}},
+    {handle_workspace_file, "workspace.file.v1", NULL, 0, NULL, {400, 404, 413}},
+    {handle_workspace_git, "workspace.git.v1", NULL, 0, NULL, {0}},
+    {handle_workspace_git_show, "workspace.commit.v1", NULL, 0, NULL, {400}},
+    {handle_workspace_init, "workspace.made.v1", NULL, 0, NULL, {0}},
     {handle_feed, poll_contract, event_stream, 0, NULL, {404}},
 };
 

@@ -74,6 +74,10 @@ static const struct query_param feed_query[] = {
     TEXT("lastEventId"), INT("wait", 0, STREAM_WAIT_MAX),
     TEXT("since"),       END,
 };
+static const struct query_param tree_query[] = {FLAG("hidden"), TEXT("slug"), END};
+static const struct query_param file_query[] = {MUST("path"), TEXT("slug"), END};
+static const struct query_param git_query[] = {TEXT("slug"), END};
+static const struct query_param show_query[] = {MUST("sha"), TEXT("path"), TEXT("slug"), END};
 static const struct query_param transcript_query[] = {TEXT("since"), END};
 
 /* clang-format off */
@@ -211,14 +215,19 @@ static const struct route routes[] = {
     LATER("GET", "/agent/meeting/relay-health", BT, 200, "Health of the transcript relay"),
 
     /* agents: workspace, reading */
-    LATER("GET", "/agent/workspace/tree", BT, 200, "Files of a workspace"),
-    LATER("GET", "/agent/workspace/file", BT, 200, "A file of a workspace"),
-    LATER("GET", "/agent/workspace/git", BT, 200, "Changes and commits of a workspace"),
-    LATER("GET", "/agent/workspace/git/show", BT, 200, "A commit of a workspace"),
+    KEY("GET", "/agent/workspace/tree", BT, handle_workspace_tree, NULL, tree_query, 200,
+        "Files of a workspace"),
+    KEY("GET", "/agent/workspace/file", BT, handle_workspace_file, NULL, file_query, 200,
+        "A file of a workspace"),
+    KEY("GET", "/agent/workspace/git", BT, handle_workspace_git, NULL, git_query, 200,
+        "Changes and commits of a workspace"),
+    KEY("GET", "/agent/workspace/git/show", BT, handle_workspace_git_show, NULL, show_query, 200,
+        "A commit of a workspace"),
     LATER("POST", "/agent/workspace/upload", BT, 200, "Upload files"),
 
     /* agents: workspace, life */
-    LATER("POST", "/agent/workspace/init", BT, 201, "Make the first workspace"),
+    {"POST", "/agent/workspace/init", handle_workspace_init, AUTH_KEY, BT, "workspace.init.v1", true,
+     NULL, 201, "Make the first workspace"},
     LATER("GET", "/agent/workspace/attached", BT, 200, "Workspaces of the user"),
     LATER("POST", "/agent/workspace/swap", BT, 200, "Replace the active workspace"),
     LATER("GET", "/agent/workspace/active", BT, 200, "Active workspaces"),

@@ -11,6 +11,8 @@
     X(NONCONFORMANT_INVOCATION, 400, "nonconformant_invocation",                                   \
       "Invocation envelope is not conformant", 0)                                                  \
     X(NONCONFORMANT_EVENT, 400, "nonconformant_event", "Event is not conformant", 0)               \
+    X(INVALID_PATH, 400, "invalid_path", "invalid path", 0)                                        \
+    X(NOT_TEXT, 400, "not_text", "not a text file", 0)                                             \
     X(MISSING_API_KEY, 401, "missing_api_key", "Missing API key", 0)                               \
     X(INVALID_API_KEY, 401, "invalid_api_key", "Invalid API key", 0)                               \
     X(MISSING_MEETING_TOKEN, 401, "missing_meeting_token", "Missing meeting token", 0)             \
@@ -22,6 +24,7 @@
       "Token scope not authorized for this endpoint", 0)                                           \
     X(INVALID_ADMIN_TOKEN, 403, "invalid_admin_token", "Invalid or missing admin token.", 0)       \
     X(MEETING_FORBIDDEN, 403, "meeting_forbidden", "not authorized for this meeting", 0)           \
+    X(WORKSPACE_FORBIDDEN, 403, "workspace_forbidden", "not authorized for this workspace", 0)     \
     X(NOT_FOUND, 404, "not_found", "Not Found", 0)                                                 \
     X(USER_NOT_FOUND, 404, "user_not_found", "User not found", 0)                                  \
     X(TOKEN_NOT_FOUND, 404, "token_not_found", "Token not found", 0)                               \

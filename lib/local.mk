@@ -31,5 +31,7 @@ liblib_a_SOURCES = \
 	lib/store_idempotency.c lib/store_idempotency.h \
 	lib/store_meeting_row.c lib/store_meeting_row.h \
 	lib/store_segments.c lib/store_segments.h \
-	lib/store_workloads.c lib/store_workloads.h
+	lib/store_workloads.c lib/store_workloads.h \
+	lib/workspace.c lib/workspace_tree.c lib/workspace_seed.c lib/workspace_git.c \
+	lib/workspace_state.c lib/workspace_show.c lib/workspace_git.h lib/workspace.h lib/workspace_parts.h
 nodist_liblib_a_SOURCES = contracts/contracts_data.c

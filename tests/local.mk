@@ -29,7 +29,8 @@ UNIT_TESTS = \
 	tests/unit/test_sandbox \
 	tests/unit/test_schema \
 	tests/unit/test_tail_view \
-	tests/unit/test_webvtt
+	tests/unit/test_webvtt \
+	tests/unit/test_workspace
 tests_unit_test_bot_script_SOURCES = tests/unit/test_bot_script.c bot/script.c bot/script.h \
 	bot/commands.c bot/commands.h bot/invocation.c bot/invocation.h
 tests_unit_test_conf_file_SOURCES = tests/unit/test_conf_file.c cli/conf_file.c cli/conf_file.h

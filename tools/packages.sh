@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 packages_build="autoconf automake gcc make pkg-config libc6-dev libfcgi-dev libjson-c-dev
-  libsqlite3-dev libssl-dev libcurl4-openssl-dev libinih-dev"
+  libsqlite3-dev libssl-dev libcurl4-openssl-dev libinih-dev libgit2-dev"
 packages_run="nginx curl ca-certificates procps"
 packages_test="apache2 libapache2-mod-fcgid libcmocka-dev python3 sqlite3 clang-format-14 man-db groff"
 packages_clients="nodejs chromium"   # a test whose client is not there says skipped

@@ -40,7 +40,7 @@ LINES = {
     "limits-2": "concurrency (`max_concurrent_bots`, set when the user is created). A hosted service applies plan-based limits; a throttled request gets 429",
     "limits-3": "with a `Retry-After` header.",
 }
-LATER = {"400": "03", "agent-1": "03", "agent-2": "03", "agent-3": "03", "streams-2": "03"}
+LATER = {"400": "03", "agent-1": "03", "agent-2": "03", "streams-2": "03"}
 
 
 def bodies_equal(test, answer, status, body):
@@ -226,6 +226,13 @@ class ErrorsPage(TestCase):
         finally:
             db.close()
         self.assertEqual(self.vexa.get("/meetings/%d" % row["id"], key=self.key).status, 200)
+
+    def test_workspace_file_not_found(self):
+        """The half of agent-2 that is about files, and agent-3."""
+        self.proves("agent-3", "404")
+        for path in ("none.md", "kg/none/x.md", "kg", "README.md/x"):
+            bodies_equal(self, self.vexa.get("/agent/workspace/file?path=" + path, key=self.key), 404,
+                         {"detail": "not found", "code": "file_not_found"})
 
     def test_no_rate_limit(self):
         """2,000 requests in a burst: none is 429."""

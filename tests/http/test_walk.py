@@ -82,7 +82,8 @@ BUILT = {(m, p) for m, p, _ in ROWS if p.startswith(("/admin/", "/bots/internal/
     ("GET", "/bots/{platform}/{native_meeting_id}/chat"), ("GET", "/meetings"), ("GET", "/meetings/{meeting_id}"),
     ("GET", "/transcripts/by-id/{meeting_id}"), ("GET", "/transcripts/{platform}/{native_meeting_id}"),
     ("GET", "/agent/meeting/stream"), ("GET", "/meetings/stream"), ("DELETE", "/meetings/{meeting_id}"),
-    ("DELETE", "/meetings/{platform}/{native_meeting_id}")}
+    ("DELETE", "/meetings/{platform}/{native_meeting_id}"), ("GET", "/agent/workspace/tree"), ("GET", "/agent/workspace/file"),
+    ("GET", "/agent/workspace/git"), ("GET", "/agent/workspace/git/show"), ("POST", "/agent/workspace/init")}
 SCOPES = {"any": None, "B": ["bot"], "T": ["tx"], "BT": ["bot", "tx"]}
 SECURITY = {"open": set(), "admin": {"AdminKey"}, "token": {"MeetingToken", "MeetingTokenHeader"}}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "PROPFIND")
@@ -192,7 +193,7 @@ class Walk(TestCase):
         doc = self.ask("GET", "/openapi.json").json
         found = [(method, fill(pattern, user_id=str(self.user)), self.good(who)) for method, pattern, who in ROWS
                  if "requestBody" in doc["paths"][pattern][method.lower()]]
-        self.assertEqual(len(found), 6)
+        self.assertEqual(len(found), 7)
         return found
 
     def test_document_is_the_table(self):
@@ -247,7 +248,7 @@ class Walk(TestCase):
                 elif later:
                     self.fails(r, 501, "not_implemented", "%s %s is documented but not built" % (method, pattern))
                 else:
-                    self.assertIn(r.status, (200, 404, 422), (method, path, r.raw))
+                    self.assertIn(r.status, (200, 201, 404, 422), (method, path, r.raw))
 
     def test_unbuilt_reads_nothing(self):
         """501 comes before the query, the types of the path and the body."""
