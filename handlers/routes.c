@@ -227,7 +227,7 @@ static const struct route routes[] = {
 
     /* agents: workspace, life */
     {"POST", "/agent/workspace/init", handle_workspace_init, AUTH_KEY, BT, "workspace.init.v1", true,
-     NULL, 201, "Make the first workspace"},
+     NULL, 201, "Make the first workspace", false, NULL},
     LATER("GET", "/agent/workspace/attached", BT, 200, "Workspaces of the user"),
     LATER("POST", "/agent/workspace/swap", BT, 200, "Replace the active workspace"),
     LATER("GET", "/agent/workspace/active", BT, 200, "Active workspaces"),
