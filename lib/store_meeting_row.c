@@ -10,10 +10,10 @@
 #include "lib/log.h"
 #include "lib/store_events.h"
 
-static enum vx_err meeting_row(sqlite3_stmt *st, struct arena *a, struct meeting *out)
+static enum vx_err meeting_row(sqlite3_stmt *st, struct arena *a, void *row)
 {
     enum vx_err err = VX_OK;
-    *out = (struct meeting){
+    *(struct meeting *)row = (struct meeting){
         .id = sqlite3_column_int64(st, 0),
         .user_id = sqlite3_column_int64(st, 1),
         .platform = sql_text(a, st, 2, &err),
@@ -49,32 +49,9 @@ enum vx_err meeting_take(struct store_conn *c, struct arena *a, sqlite3_stmt *st
 enum vx_err meeting_take_all(struct store_conn *c, struct arena *a, sqlite3_stmt *st,
                              struct meeting **out, size_t *n)
 {
-    struct meeting *v = NULL;
-    size_t used = 0, cap = 0;
-    enum vx_err err;
-    for (;;) {
-        bool row;
-        err = sql_step(c, st, &row);
-        if (err != VX_OK || !row)
-            break;
-        if (used == cap) {
-            cap = cap == 0 ? 16 : cap * 2;
-            struct meeting *wider = arena_alloc(a, cap * sizeof *wider);
-            if (wider == NULL) {
-                err = VX_ERR_NO_MEMORY;
-                break;
-            }
-            if (used > 0)
-                memcpy(wider, v, used * sizeof *v);
-            v = wider;
-        }
-        err = meeting_row(st, a, &v[used++]);
-        if (err != VX_OK)
-            break;
-    }
-    sql_end(st);
-    *out = err == VX_OK ? v : NULL;
-    *n = err == VX_OK ? used : 0;
+    void *rows;
+    enum vx_err err = sql_rows(c, a, st, sizeof **out, meeting_row, &rows, n);
+    *out = rows;
     return err;
 }
 

@@ -20,10 +20,10 @@
     "segment_id, start_s, end_s, text, language, speaker, speaker_key, source, completed,"         \
     " absolute_start, absolute_end, words, confidence, changed"
 
-static enum vx_err segment_row(sqlite3_stmt *st, struct arena *a, struct segment *out)
+static enum vx_err segment_row(sqlite3_stmt *st, struct arena *a, void *row)
 {
     enum vx_err err = VX_OK;
-    *out = (struct segment){
+    *(struct segment *)row = (struct segment){
         .segment_id = sql_text(a, st, 0, &err),
         .start = sqlite3_column_double(st, 1),
         .end = sqlite3_column_double(st, 2),
@@ -52,9 +52,8 @@ enum vx_err store_segments_read(struct store_conn *c, struct arena *a, int64_t m
 enum vx_err store_segments_since(struct store_conn *c, struct arena *a, int64_t meeting_id,
                                  int64_t since, struct segment **out, size_t *n)
 {
-    struct segment *v = NULL;
-    size_t used = 0, cap = 0;
     sqlite3_stmt *st;
+    void *rows;
     *out = NULL;
     *n = 0;
     enum vx_err err = sql_begin(c, &st,
@@ -63,31 +62,8 @@ enum vx_err store_segments_since(struct store_conn *c, struct arena *a, int64_t 
                                 "ii", meeting_id, since);
     if (err != VX_OK)
         return err;
-    for (;;) {
-        bool row;
-        err = sql_step(c, st, &row);
-        if (err != VX_OK || !row)
-            break;
-        if (used == cap) {
-            cap = cap == 0 ? 64 : cap * 2;
-            struct segment *wider = arena_alloc(a, cap * sizeof *wider);
-            if (wider == NULL) {
-                err = VX_ERR_NO_MEMORY;
-                break;
-            }
-            if (used > 0)
-                memcpy(wider, v, used * sizeof *v);
-            v = wider;
-        }
-        err = segment_row(st, a, &v[used++]);
-        if (err != VX_OK)
-            break;
-    }
-    sql_end(st);
-    if (err == VX_OK) {
-        *out = v;
-        *n = used;
-    }
+    err = sql_rows(c, a, st, sizeof **out, segment_row, &rows, n);
+    *out = rows;
     return err;
 }
 

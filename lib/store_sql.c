@@ -198,3 +198,32 @@ const char *sql_text(struct arena *a, sqlite3_stmt *st, int col, enum vx_err *er
         *err = VX_ERR_NO_MEMORY;
     return copy;
 }
+
+enum vx_err sql_rows(struct store_conn *c, struct arena *a, sqlite3_stmt *st, size_t size,
+                     sql_row_fn *fn, void **rows, size_t *n)
+{
+    char *v = NULL;
+    size_t used = 0, cap = 0;
+    bool row = true;
+    enum vx_err err = VX_OK;
+    while (!(err = sql_step(c, st, &row)) && row) {
+        if (used == cap) {
+            cap = cap ? cap * 2 : 16;
+            char *wider = arena_alloc(a, cap * size);
+            if (!wider) {
+                err = VX_ERR_NO_MEMORY;
+                break;
+            }
+            if (used)
+                memcpy(wider, v, used * size);
+            v = wider;
+        }
+        if ((err = fn(st, a, v + used * size)))
+            break;
+        used++;
+    }
+    sql_end(st);
+    *rows = err ? NULL : v;
+    *n = err ? 0 : used;
+    return err;
+}

@@ -33,6 +33,11 @@ int64_t sql_last_id(struct store_conn *c);
 /* Column as text copied to the arena; NULL for SQL NULL or when memory ran out (then *err is set
  * to VX_ERR_NO_MEMORY if err is given). */
 const char *sql_text(struct arena *a, sqlite3_stmt *st, int col, enum vx_err *err);
+/* All rows of a started statement, which it ends: an array of *n structs of size bytes in the arena
+ * (NULL when there are none), each filled by fn. */
+typedef enum vx_err sql_row_fn(sqlite3_stmt *st, struct arena *a, void *row);
+enum vx_err sql_rows(struct store_conn *c, struct arena *a, sqlite3_stmt *st, size_t size,
+                     sql_row_fn *fn, void **rows, size_t *n);
 /* Maps an SQLite result to an error and logs it with the SQL's first words. Never VX_OK. */
 enum vx_err sql_fault(struct store_conn *c, int rc, const char *what);
 

@@ -76,12 +76,26 @@ enum vx_err store_token_create(struct store *st, int64_t user_id, const char *ke
     return store_write(st, token_create_run, &j);
 }
 
+static enum vx_err token_row(sqlite3_stmt *st, struct arena *a, void *row)
+{
+    enum vx_err err = VX_OK;
+    *(struct token *)row = (struct token){
+        .id = sqlite3_column_int64(st, 0),
+        .user_id = sqlite3_column_int64(st, 1),
+        .created_ms = sqlite3_column_int64(st, 2),
+        .last_used_ms = sqlite3_column_int64(st, 3),
+        .expires_ms = sqlite3_column_int64(st, 4),
+        .scopes = sql_text(a, st, 5, &err),
+        .name = sql_text(a, st, 6, &err),
+    };
+    return err;
+}
+
 enum vx_err store_token_list(struct store_conn *c, struct arena *a, int64_t user_id,
                              struct token **out, size_t *n)
 {
     sqlite3_stmt *st;
-    struct token *v = NULL;
-    size_t used = 0, cap = 0;
+    void *rows;
     *out = NULL;
     *n = 0;
     enum vx_err err = user_must_exist(c, user_id);
@@ -93,39 +107,8 @@ enum vx_err store_token_list(struct store_conn *c, struct arena *a, int64_t user
                     "i", user_id);
     if (err != VX_OK)
         return err;
-    for (;;) {
-        bool row;
-        err = sql_step(c, st, &row);
-        if (err != VX_OK || !row)
-            break;
-        if (used == cap) {
-            cap = cap == 0 ? 16 : cap * 2;
-            struct token *wider = arena_alloc(a, cap * sizeof *wider);
-            if (wider == NULL) {
-                err = VX_ERR_NO_MEMORY;
-                break;
-            }
-            if (used > 0)
-                memcpy(wider, v, used * sizeof *v);
-            v = wider;
-        }
-        v[used++] = (struct token){
-            .id = sqlite3_column_int64(st, 0),
-            .user_id = sqlite3_column_int64(st, 1),
-            .created_ms = sqlite3_column_int64(st, 2),
-            .last_used_ms = sqlite3_column_int64(st, 3),
-            .expires_ms = sqlite3_column_int64(st, 4),
-            .scopes = sql_text(a, st, 5, &err),
-            .name = sql_text(a, st, 6, &err),
-        };
-        if (err != VX_OK)
-            break;
-    }
-    sql_end(st);
-    if (err == VX_OK) {
-        *out = v;
-        *n = used;
-    }
+    err = sql_rows(c, a, st, sizeof **out, token_row, &rows, n);
+    *out = rows;
     return err;
 }
 

@@ -16,10 +16,10 @@
     "(state = 'requested'"                                                                         \
     " OR (state = 'starting' AND COALESCE(pid, 0) = 0 AND lease_until_ms < ?))"
 
-static enum vx_err workload_row(sqlite3_stmt *st, struct arena *a, struct workload *out)
+static enum vx_err workload_row(sqlite3_stmt *st, struct arena *a, void *row)
 {
     enum vx_err err = VX_OK;
-    *out = (struct workload){
+    *(struct workload *)row = (struct workload){
         .id = sql_text(a, st, 0, &err),
         .session_uid = sql_text(a, st, 1, &err),
         .state = sql_text(a, st, 2, &err),
@@ -44,32 +44,9 @@ static enum vx_err workload_row(sqlite3_stmt *st, struct arena *a, struct worklo
 static enum vx_err workload_rows(struct store_conn *c, struct arena *a, sqlite3_stmt *st,
                                  struct workload **out, size_t *n)
 {
-    struct workload *v = NULL;
-    size_t used = 0, cap = 0;
-    enum vx_err err;
-    for (;;) {
-        bool row;
-        err = sql_step(c, st, &row);
-        if (err != VX_OK || !row)
-            break;
-        if (used == cap) {
-            cap = cap == 0 ? 16 : cap * 2;
-            struct workload *wider = arena_alloc(a, cap * sizeof *wider);
-            if (wider == NULL) {
-                err = VX_ERR_NO_MEMORY;
-                break;
-            }
-            if (used > 0)
-                memcpy(wider, v, used * sizeof *v);
-            v = wider;
-        }
-        err = workload_row(st, a, &v[used++]);
-        if (err != VX_OK)
-            break;
-    }
-    sql_end(st);
-    *out = err == VX_OK ? v : NULL;
-    *n = err == VX_OK ? used : 0;
+    void *rows;
+    enum vx_err err = sql_rows(c, a, st, sizeof **out, workload_row, &rows, n);
+    *out = rows;
     return err;
 }
 
