@@ -4,7 +4,7 @@
 packages_build="autoconf automake gcc make pkg-config libc6-dev libfcgi-dev libjson-c-dev
   libsqlite3-dev libssl-dev libcurl4-openssl-dev libinih-dev libgit2-dev"
 packages_run="nginx curl ca-certificates procps"
-packages_test="apache2 libapache2-mod-fcgid libcmocka-dev python3 sqlite3 clang-format-14 man-db groff"
+packages_test="apache2 libapache2-mod-fcgid git libcmocka-dev python3 sqlite3 clang-format-14 man-db groff"
 packages_clients="nodejs chromium"   # a test whose client is not there says skipped
 packages_bench="wrk"
 packages_bench_streams="libnginx-mod-nchan"   # compared with where it can be installed

@@ -29,6 +29,18 @@ def apache_binary():
     return None
 
 
+def as_who():
+    """What runs a command as the user of the site: Apache does not serve as root."""
+    if os.geteuid() == 0:
+        return ["setpriv", "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups"]
+    return []
+
+
+def shared_memory():
+    """mod_fcgid keeps its process table in POSIX shared memory, which some chroots do not have."""
+    return subprocess.run(as_who() + ["test", "-w", "/dev/shm"]).returncode == 0
+
+
 class Site(harness.Instance):
     """An instance behind Apache. What starts its responders differs; tests see an Instance."""
 
@@ -38,9 +50,7 @@ class Site(harness.Instance):
 
     def __init__(self, speed=60, config=None):
         super().__init__(speed=speed, config=config, start=False)
-        self.prefix = []
-        if os.geteuid() == 0:
-            self.prefix = ["setpriv", "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups"]
+        self.prefix = as_who()
         shutil.copy(self.vexa, os.path.join(self.tmp, "vexa"))
         os.chmod(os.path.join(self.tmp, "vexa"), 0o755)
         self.vexa = os.path.join(self.tmp, "vexa")
